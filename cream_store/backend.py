@@ -1,0 +1,321 @@
+"""What PostgreSQL and SQLite databases have in common: pooled connections, transactions, statements.
+
+A `Database` is a Peewee database, so any Peewee query runs on it. It differs from Peewee's in three ways: an
+operation outside a transaction takes a connection from the pool and gives it back at once; a transaction holds one
+connection from beginning to end; and every failure is a RepositoryError.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, ClassVar, TypeVar
+
+import peewee
+
+from cream_store.environment import DatabaseLocation, Environment
+from cream_store.errors import EnvironmentMismatchError, RepositoryError, TransactionError
+from cream_store.pool import ConnectionPool, Driver, Lease, PoolStats
+from cream_store.url import DatabaseURL, Kind
+
+T = TypeVar("T")
+Cursor = Any
+Connection = Any
+
+
+class _ThreadState(threading.local):
+    """What the calling thread holds: Peewee's own state, plus the lease of its connection."""
+
+    def __init__(self) -> None:
+        self.lease: Lease[Connection] | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        self.closed = True
+        self.conn: Connection | None = None
+        self.ctx: list[Any] = []
+        self.transactions: list[Any] = []
+        self.commit_callbacks: list[Callable[[], object]] = []
+
+    def set_connection(self, connection: Connection) -> None:
+        self.reset()
+        self.conn = connection
+        self.closed = False
+
+
+class Database(peewee.Database):
+    """A pooled database of one environment. Thread-safe; a forked child gets connections of its own."""
+
+    kind: ClassVar[Kind]
+    driver_errors: ClassVar[tuple[type[Exception], ...]]
+
+    def __init__(self, environment: Environment, location: DatabaseLocation, **peewee_options: Any) -> None:
+        self.environment = environment
+        self.location = location
+        self.url = DatabaseURL.parse(location.url)
+        super().__init__(self.url.target, **peewee_options)
+        self._state = _ThreadState()
+        driver = Driver(self._open_connection, self._close_connection, self._is_alive, self._make_clean)
+        self.pool: ConnectionPool[Connection] = ConnectionPool(self.url.display, driver, self.url.pool)
+        _open_databases.add(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.environment} {self.url.display}>"
+
+    # Connections
+
+    @abstractmethod
+    def _connect_driver(self) -> Connection:
+        """A new driver connection with the session settings of its kind."""
+
+    @abstractmethod
+    def _read_stamp(self, connection: Connection) -> str | None:
+        """The environment that is written in the database; None before the first push."""
+
+    @abstractmethod
+    def _is_alive(self, connection: Connection) -> bool: ...
+
+    @abstractmethod
+    def _make_clean(self, connection: Connection) -> bool: ...
+
+    @abstractmethod
+    def _cannot_connect(self, error: Exception) -> RepositoryError:
+        """The error for a connection that could not be made."""
+
+    @abstractmethod
+    def translate(self, error: Exception) -> RepositoryError:
+        """The RepositoryError that says what a driver's exception means."""
+
+    def _open_connection(self) -> Connection:
+        try:
+            connection = self._connect_driver()
+        except self.driver_errors as error:
+            raise self._cannot_connect(error) from error
+        try:
+            self._refuse_other_environment(self._read_stamp(connection))
+        except BaseException:
+            self._close_connection(connection)
+            raise
+        return connection
+
+    def _refuse_other_environment(self, stamp: str | None) -> None:
+        if stamp is None or stamp == self.environment:
+            return
+        if stamp == Environment.LIVE and self.environment == Environment.PAPER and self.location.is_live_fallback:
+            return
+        raise EnvironmentMismatchError(
+            f"the database {self.url.display} belongs to environment {stamp}, but this process opened it for"
+            f" {self.environment} (from {self.location.source}); correct the URL or CREAM_ENV"
+        )
+
+    def _close_connection(self, connection: Connection) -> None:
+        try:
+            connection.close()
+        except self.driver_errors:
+            pass  # It was broken already, which is often why it is being closed.
+
+    def read_stamp(self) -> str | None:
+        """The environment that is written in the database; None before the first push."""
+        with self.connection_context():
+            return self._read_stamp(self._state.conn)
+
+    def connect(self, reuse_if_open: bool = False) -> bool:
+        """Binds a connection to the calling thread until `close()`. Rarely needed: transactions do it themselves."""
+        state = self._state
+        if not state.closed:
+            if reuse_if_open:
+                return False
+            raise TransactionError("this thread holds a connection already")
+        state.lease = Lease(self.pool)
+        state.set_connection(state.lease.connection)
+        return True
+
+    def close(self) -> bool:
+        """Gives the calling thread's connection back to the pool."""
+        state = self._state
+        if state.transactions:
+            raise TransactionError("this thread is inside a transaction; its connection can't be given back")
+        lease, state.lease = state.lease, None
+        state.reset()
+        if lease is None:
+            return False
+        lease.end()
+        return True
+
+    def close_pool(self) -> None:
+        """Closes all connections; those in use, when their operation ends. The database can be used again."""
+        self.pool.close()
+
+    def pool_stats(self) -> PoolStats:
+        """The pool's figures at this moment."""
+        return self.pool.stats()
+
+    def _after_fork_in_child(self) -> None:
+        state = self._state
+        if state.lease is not None:
+            # Kept for good: closing it would end the parent's session on the shared socket.
+            _leases_of_parents.append(state.lease)
+        self._state = _ThreadState()
+        self.pool.forget()
+
+    # Statements
+
+    def run(self, sql: str, parameters: Sequence[Any], read: Callable[[Cursor], T]) -> T:
+        """Executes one statement and returns what `read` takes from its cursor.
+
+        Uses the calling thread's transaction if there is one. Raises RepositoryError.
+        """
+        connection = self._state.conn
+        if connection is not None:
+            return self._run_on(connection, sql, parameters, read)
+        connection = self.pool.acquire()
+        try:
+            return self._run_on(connection, sql, parameters, read)
+        finally:
+            self.pool.release(connection)
+
+    def _run_on(self, connection: Connection, sql: str, parameters: Sequence[Any], read: Callable[[Cursor], T]) -> T:
+        try:
+            cursor = connection.cursor()
+            cursor.execute(sql, parameters)
+            return read(cursor)
+        except self.driver_errors as error:
+            raise self.translate(error) from error
+
+    def fetch_all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of one statement."""
+        return self.run(sql, parameters, _read_all)
+
+    def change(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Executes one statement and returns how many rows it changed."""
+        return self.run(sql, parameters, _read_count)
+
+    def execute_sql(self, sql: str, params: Sequence[Any] | None = None) -> Cursor:
+        """Peewee's way in. Returns a cursor whose rows stay readable after the connection went back to the pool."""
+        return self.run(sql, params or (), self._detach)
+
+    def _execute_cursor(self, sql: str, params: Sequence[Any] | None = None, **_: Any) -> Cursor:
+        return self.execute_sql(sql, params)
+
+    def _detach(self, cursor: Cursor) -> Cursor:
+        return cursor
+
+    # Transactions
+
+    def transaction(self, *, snapshot: bool = False) -> Transaction:  # type: ignore[override]  # instead of Peewee's
+        """A transaction, or a savepoint inside one. With `snapshot`, all its reads see one state of the database."""
+        return Transaction(self, snapshot)
+
+    def atomic(self, *, snapshot: bool = False) -> Transaction:  # type: ignore[override]  # instead of Peewee's
+        """Peewee's name for `transaction`."""
+        return Transaction(self, snapshot)
+
+    def savepoint(self) -> Transaction:  # type: ignore[override]  # instead of Peewee's
+        """Peewee's name for a nested `transaction`."""
+        return Transaction(self, snapshot=False)
+
+    @abstractmethod
+    def _begin_statement(self, snapshot: bool) -> str: ...
+
+    @abstractmethod
+    def advisory_lock(self, name: str) -> None:
+        """Makes the transaction wait for any other one that holds the lock of that name; ends with the transaction."""
+
+
+class Transaction(AbstractContextManager["Transaction"]):
+    """One `BEGIN ... COMMIT` of the calling thread, or `SAVEPOINT ... RELEASE` when it is in a transaction already.
+
+    An exception rolls back and goes on to the caller.
+    """
+
+    def __init__(self, database: Database, snapshot: bool) -> None:
+        self._database = database
+        self._snapshot = snapshot
+
+    def __enter__(self) -> Transaction:
+        database = self._database
+        self._is_outermost = not database._state.transactions
+        self._opened = database.connect(reuse_if_open=True)
+        depth = len(database._state.transactions)
+        self._savepoint = f"cream_store_{depth}"
+        try:
+            if self._is_outermost:
+                database.change(database._begin_statement(self._snapshot))
+            else:
+                database.change(f"SAVEPOINT {self._savepoint}")
+        except BaseException:
+            self._give_connection_back()
+            raise
+        database._state.transactions.append(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        database = self._database
+        database._state.transactions.pop()
+        callbacks: list[Callable[[], object]] = []
+        try:
+            if kind is not None:
+                self._roll_back()
+                return
+            try:
+                database.change("COMMIT" if self._is_outermost else f"RELEASE SAVEPOINT {self._savepoint}")
+            except BaseException:
+                self._roll_back()
+                raise
+            if self._is_outermost:
+                callbacks = list(database._state.commit_callbacks)
+        finally:
+            self._give_connection_back()
+        for callback in callbacks:
+            callback()
+
+    def _roll_back(self) -> None:
+        state = self._database._state
+        if self._is_outermost:
+            state.commit_callbacks.clear()
+        try:
+            if self._is_outermost:
+                self._database.change("ROLLBACK")
+            else:
+                self._database.change(f"ROLLBACK TO SAVEPOINT {self._savepoint}")
+                self._database.change(f"RELEASE SAVEPOINT {self._savepoint}")
+        except RepositoryError:
+            # The connection is gone and the transaction with it. The caller gets the error that led here; the pool
+            # closes the connection when it comes back.
+            pass
+
+    def _give_connection_back(self) -> None:
+        if self._is_outermost:
+            self._database._state.commit_callbacks.clear()
+        if self._opened:
+            self._database.close()
+
+
+def _read_all(cursor: Cursor) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
+
+
+def _read_count(cursor: Cursor) -> int:
+    count: int = cursor.rowcount
+    return count
+
+
+_open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+_leases_of_parents: list[Lease[Connection]] = []
+
+
+def _start_afresh_in_child() -> None:
+    for database in list(_open_databases):
+        database._after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_afresh_in_child)

@@ -1,0 +1,40 @@
+"""What a plugin may provide. A plugin is a module whose functions are marked with `hookimpl`.
+
+from cream_store import hookimpl
+
+@hookimpl
+def cream_store_rows():
+    return [OrderRow]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+import pluggy
+
+if TYPE_CHECKING:
+    from cream_store.repository import Repository
+    from cream_store.row import Row
+
+PROJECT: Final = "cream_store"
+ENTRY_POINT_GROUP: Final = "cream_store.plugins"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def cream_store_rows() -> Iterable[type[Row]]:  # type: ignore[empty-body]  # a specification has no body
+    """Return the tables that the plugin owns, referenced tables before those that refer to them."""
+
+
+@hookspec
+def cream_store_repositories() -> Iterable[type[Repository[Any, Any, Any]]]:  # type: ignore[empty-body]  # as above
+    """Return the plugin's repositories."""
+
+
+@hookspec
+def cream_store_requires() -> Iterable[str]:  # type: ignore[empty-body]  # as above
+    """Return the names of the plugins whose tables this plugin's tables refer to."""

@@ -1,0 +1,157 @@
+"""Finding, selecting and loading plugins.
+
+Loading is all or nothing: names are collected, checked for collisions, and only then is anything usable. Plugins
+come in the order of their requirements, and by name where those leave a choice.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, TypeVar
+
+import pluggy
+
+from cream_store import hookspecs
+from cream_store.errors import PluginError
+from cream_store.repository import Repository
+from cream_store.row import Row, table_of
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A loaded plugin."""
+
+    name: str
+    distribution: str
+    version: str
+    requires: tuple[str, ...]
+    rows: tuple[type[Row], ...]
+    repositories: tuple[type[Repository[Any, Any, Any]], ...]
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The names of the plugin's tables."""
+        return tuple(table_of(row) for row in self.rows)
+
+
+def discover() -> dict[str, importlib.metadata.EntryPoint]:
+    """The installed plugins by name, none of them imported. Raises PluginError when two have one name."""
+    found: dict[str, importlib.metadata.EntryPoint] = {}
+    for entry_point in importlib.metadata.entry_points(group=hookspecs.ENTRY_POINT_GROUP):
+        other = found.setdefault(entry_point.name, entry_point)
+        if other.value != entry_point.value:
+            raise PluginError(
+                f"two plugins are named {entry_point.name!r}: {_origin(other)} and {_origin(entry_point)};"
+                " uninstall one of them"
+            )
+    return dict(sorted(found.items()))
+
+
+def selected_names(names: Iterable[str] | None = None) -> list[str] | None:
+    """The given names, else those in `CREAM_PLUGINS` (separated by commas), else None: all that are installed."""
+    if names is not None:
+        return list(names)
+    listed = os.environ.get("CREAM_PLUGINS", "")
+    return [name.strip() for name in listed.split(",") if name.strip()] or None
+
+
+def load_plugins(names: Iterable[str] | None = None) -> list[Plugin]:
+    """Loads the selected plugins (see `selected_names`) and what they require, requirements first.
+
+    Raises PluginError for an unknown name, a missing requirement, a requirement cycle, a plugin that can't be
+    imported or whose hooks are misspelt, and two plugins that own one table.
+    """
+    installed = discover()
+    selected = selected_names(names)
+    loaded: dict[str, Plugin] = {}
+    pending = list(installed) if selected is None else selected
+    wanted_by: dict[str, str] = {}
+    while pending:
+        name = pending.pop(0)
+        if name in loaded:
+            continue
+        if name not in installed:
+            raise PluginError(_unknown(name, installed, wanted_by.get(name)))
+        loaded[name] = _load(name, installed[name])
+        for requirement in loaded[name].requires:
+            wanted_by.setdefault(requirement, name)
+            pending.append(requirement)
+    ordered = _in_dependency_order(loaded)
+    _refuse_shared_tables(ordered)
+    return ordered
+
+
+def _unknown(name: str, installed: Mapping[str, object], wanted_by: str | None) -> str:
+    known = ", ".join(installed) or "none"
+    if wanted_by is None:
+        return f"unknown plugin {name!r}; installed plugins: {known}"
+    return f"plugin {wanted_by!r} requires plugin {name!r}, which is not installed; installed plugins: {known}"
+
+
+def _load(name: str, entry_point: importlib.metadata.EntryPoint) -> Plugin:
+    try:
+        module = entry_point.load()
+    except Exception as error:
+        raise PluginError(f"plugin {name!r} ({_origin(entry_point)}) can't be imported: {_describe(error)}") from error
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(module, name)
+        manager.check_pending()
+        rows = tuple(_provided(manager.hook.cream_store_rows))
+        repositories = tuple(_provided(manager.hook.cream_store_repositories))
+        requires = tuple(_provided(manager.hook.cream_store_requires))
+    except Exception as error:
+        raise PluginError(f"plugin {name!r} ({_origin(entry_point)}) is faulty: {_describe(error)}") from error
+    distribution = entry_point.dist
+    return Plugin(
+        name=name,
+        distribution=distribution.name if distribution else "?",
+        version=distribution.version if distribution else "?",
+        requires=requires,
+        rows=rows,
+        repositories=repositories,
+    )
+
+
+def _provided(hook: Callable[[], list[Iterable[T]]]) -> list[T]:
+    """What the one registered plugin's hook returns; nothing when it has no such hook."""
+    return [item for provided in hook() for item in provided]
+
+
+def _in_dependency_order(plugins: Mapping[str, Plugin]) -> list[Plugin]:
+    sorter = TopologicalSorter({name: plugins[name].requires for name in plugins})
+    ordered: list[Plugin] = []
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        raise PluginError(f"plugins require each other in a circle: {' -> '.join(error.args[1])}") from None
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        ordered += [plugins[name] for name in ready]
+        sorter.done(*ready)
+    return ordered
+
+
+def _refuse_shared_tables(plugins: Iterable[Plugin]) -> None:
+    owners: dict[str, str] = {}
+    for plugin in plugins:
+        for table in plugin.tables:
+            owner = owners.setdefault(table, plugin.name)
+            if owner != plugin.name:
+                raise PluginError(f"plugins {owner!r} and {plugin.name!r} both own table {table!r}; load one of them")
+
+
+def _origin(entry_point: importlib.metadata.EntryPoint) -> str:
+    distribution = entry_point.dist
+    return f"{entry_point.value} of {distribution.name}" if distribution else entry_point.value
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,153 @@
+"""PostgreSQL through psycopg2."""
+
+from __future__ import annotations
+
+import select
+from typing import ClassVar
+
+import peewee
+import psycopg2
+import psycopg2.extensions
+
+from cream_store import errors
+from cream_store.backend import Connection, Database
+from cream_store.environment import DatabaseLocation, Environment
+from cream_store.url import Kind, mask_password
+
+_IDLE = psycopg2.extensions.TRANSACTION_STATUS_IDLE
+_UNKNOWN = psycopg2.extensions.TRANSACTION_STATUS_UNKNOWN
+
+
+class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
+    """A pooled PostgreSQL database, version 15 or newer."""
+
+    kind: ClassVar[Kind] = "postgresql"
+    driver_errors = (psycopg2.Error,)
+
+    def __init__(self, environment: Environment, location: DatabaseLocation) -> None:
+        super().__init__(environment, location)
+        try:
+            given = psycopg2.extensions.parse_dsn(self.url.target)
+        except psycopg2.ProgrammingError as error:
+            reason = mask_password(str(error)).strip()
+            raise errors.ConfigurationError(f"malformed database URL {self.url.display}: {reason}") from None
+        self._connection_parameters = {
+            "connect_timeout": str(max(2, round(self.url.pool.connect_timeout))),
+            "application_name": "cream-store",
+            "keepalives_idle": "30",
+            **given,
+        }
+
+    def _connect_driver(self) -> Connection:
+        connection = psycopg2.connect(**self._connection_parameters)
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SET TIME ZONE 'UTC'")
+        if self.server_version is None:
+            self.server_version = connection.server_version
+        return connection
+
+    def _read_stamp(self, connection: Connection) -> str | None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass('cream_store.metadata') IS NOT NULL")
+            if not cursor.fetchone()[0]:
+                return None
+            cursor.execute("SELECT value FROM cream_store.metadata WHERE key = 'environment'")
+            row = cursor.fetchone()
+            return row[0] if row else None
+
+    def _is_alive(self, connection: Connection) -> bool:
+        if connection.closed:
+            return False
+        # A server that ends a session says so first. Only when an idle connection has something to read is a round
+        # trip needed to learn whether that was the end.
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        if not poll.poll(0):
+            return True
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except psycopg2.Error:
+            return False
+        return True
+
+    def _make_clean(self, connection: Connection) -> bool:
+        if connection.closed:
+            return False
+        status = connection.get_transaction_status()
+        if status == _IDLE:
+            return True
+        if status == _UNKNOWN:
+            return False
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("ROLLBACK")
+        except psycopg2.Error:
+            return False
+        return True
+
+    def _begin_statement(self, snapshot: bool) -> str:
+        return "BEGIN ISOLATION LEVEL REPEATABLE READ" if snapshot else "BEGIN"
+
+    def advisory_lock(self, name: str) -> None:
+        self.fetch_all("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"cream_store {name}",))
+
+    def _cannot_connect(self, error: Exception) -> errors.RepositoryError:
+        reason = " ".join(mask_password(str(error)).split())
+        return errors.DatabaseConnectionError(
+            f"can't connect to {self.url.display}: {reason}. Is the server running, and are host, database, user and"
+            " password right?",
+            cause=error,
+        )
+
+    def translate(self, error: Exception) -> errors.RepositoryError:
+        assert isinstance(error, psycopg2.Error)
+        state = error.pgcode
+        if state is None:
+            message = (mask_password(str(error)).strip() or type(error).__name__).splitlines()[0]
+            if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+                return errors.ConnectionLostError(
+                    f"the connection to {self.url.display} was lost: {message}", cause=error
+                )
+            return errors.QueryError(message, cause=error)
+        diagnostics = error.diag
+        message = diagnostics.message_primary or type(error).__name__
+        # DETAIL and CONTEXT quote values of the failing row, which may be secret: they stay out of every traceback.
+        error.args = (message,)
+        if state == _UNDEFINED_TABLE:
+            message += "; run `cream-store db push` to create the tables of the loaded plugins"
+        return kind_of_state(state)(
+            message,
+            table=diagnostics.table_name,
+            columns=(diagnostics.column_name,) if diagnostics.column_name else (),
+            constraint=diagnostics.constraint_name,
+            cause=error,
+        )
+
+
+_UNDEFINED_TABLE = "42P01"
+
+_KINDS: dict[str, type[errors.RepositoryError]] = {
+    "23505": errors.DuplicateKeyError,
+    "23502": errors.ConstraintViolationError,
+    "23503": errors.ConstraintViolationError,
+    "23514": errors.ConstraintViolationError,
+    "23P01": errors.ConstraintViolationError,
+    "40001": errors.RetryableTransactionError,
+    "40P01": errors.RetryableTransactionError,
+    "55P03": errors.TransactionError,
+    "57P01": errors.ConnectionLostError,
+    "57P02": errors.ConnectionLostError,
+    "57P03": errors.DatabaseConnectionError,
+    "53300": errors.DatabaseConnectionError,
+    "28": errors.DatabaseConnectionError,
+    "08": errors.ConnectionLostError,
+    "22": errors.InvalidDataError,
+    "25": errors.TransactionError,
+}
+
+
+def kind_of_state(state: str) -> type[errors.RepositoryError]:
+    """The error kind of an SQLSTATE, by the code itself or else by its class (the first two characters)."""
+    return _KINDS.get(state) or _KINDS.get(state[:2]) or errors.QueryError

@@ -1,0 +1,235 @@
+"""Queries over one table, as values: conditions, order, limits - and the pages they give."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
+
+import peewee
+from peewee import SQL
+
+from cream_store.errors import InvalidDataError
+from cream_store.fields import Column, EnumField, ForeignKey
+
+R = TypeVar("R")
+
+MAX_LIMIT: Final = 10_000
+"""Rows of a page at most."""
+
+Operator = Literal["=", "!=", "<", "<=", ">", ">=", "in", "not in", "null", "not null", "contains"]
+
+
+class Condition(NamedTuple):
+    """A condition on a column; for `contains`, on any of several, joined by spaces."""
+
+    column: str
+    operator: Operator
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class QueryBuilder:
+    """Conditions (all must hold), an order and limits. Each method returns a new builder.
+
+        query().equals("symbol", "AAPL").at_least("created_at", yesterday).order_by("-created_at").limit(20)
+
+    Columns go by the names that the record gives them. In every condition the value None means "not asked for" and
+    adds nothing; to look for NULL, say `is_null`.
+    """
+
+    conditions: tuple[Condition, ...] = ()
+    order: tuple[str, ...] = ()
+    row_limit: int | None = None
+    row_offset: int | None = None
+
+    def where(self, column: str, operator: Operator, value: Any) -> QueryBuilder:
+        """Adds a condition. Raises InvalidDataError for blank text, which is never what was meant."""
+        if value is None:
+            return self
+        if isinstance(value, str) and not value.strip():
+            raise InvalidDataError(f"{column}: a filter can't be blank text; leave it out instead", columns=(column,))
+        return replace(self, conditions=(*self.conditions, Condition(column, operator, value)))
+
+    def equals(self, column: str, value: Any) -> QueryBuilder:
+        """The column has the value."""
+        return self.where(column, "=", value)
+
+    def differs(self, column: str, value: Any) -> QueryBuilder:
+        """The column has another value (NULL is none)."""
+        return self.where(column, "!=", value)
+
+    def at_least(self, column: str, value: Any) -> QueryBuilder:
+        """The column is `value` or more; a `date` means its first moment in UTC."""
+        return self.where(column, ">=", _first_moment(value))
+
+    def at_most(self, column: str, value: Any) -> QueryBuilder:
+        """The column is `value` or less; a `date` includes its whole day in UTC."""
+        if _is_plain_date(value):
+            return self.below(column, value + timedelta(days=1))
+        return self.where(column, "<=", value)
+
+    def above(self, column: str, value: Any) -> QueryBuilder:
+        """The column is more than `value`."""
+        return self.where(column, ">", value)
+
+    def below(self, column: str, value: Any) -> QueryBuilder:
+        """The column is less than `value`; a `date` means its first moment in UTC."""
+        return self.where(column, "<", _first_moment(value))
+
+    def one_of(self, column: str, values: Iterable[Any] | None) -> QueryBuilder:
+        """The column has one of the values; of none, no row has."""
+        return self.where(column, "in", None if values is None else tuple(values))
+
+    def none_of(self, column: str, values: Iterable[Any] | None) -> QueryBuilder:
+        """The column has none of the values."""
+        return self.where(column, "not in", None if values is None else tuple(values))
+
+    def is_null(self, column: str, is_null: bool = True) -> QueryBuilder:
+        """The column is NULL, or is not."""
+        return self.where(column, "null" if is_null else "not null", True)
+
+    def contains(self, text: str, *columns: str) -> QueryBuilder:
+        """The text stands, in any case (SQLite: of ASCII letters), in one of the columns; % and _ are just letters."""
+        return self.where(" ".join(columns), "contains", text)
+
+    def order_by(self, *columns: str) -> QueryBuilder:
+        """Ascending; descending with a minus before the name. The primary key always decides ties."""
+        return replace(self, order=columns)
+
+    def limit(self, limit: int | None) -> QueryBuilder:
+        """At most so many rows, 1 to 10,000."""
+        return replace(self, row_limit=None if limit is None else checked_limit(limit))
+
+    def offset(self, offset: int) -> QueryBuilder:
+        """Leaves out the first rows."""
+        return replace(self, row_offset=checked_offset(offset))
+
+
+def query() -> QueryBuilder:
+    """An empty query: all rows."""
+    return QueryBuilder()
+
+
+def _is_plain_date(value: Any) -> bool:
+    return isinstance(value, date) and not isinstance(value, datetime)
+
+
+def _first_moment(value: Any) -> Any:
+    return datetime.combine(value, time_of_day.min, UTC) if _is_plain_date(value) else value
+
+
+def checked_limit(limit: int, name: str = "limit") -> int:
+    """The limit, if it is a whole number from 1 to 10,000; else raises InvalidDataError."""
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_LIMIT:
+        raise InvalidDataError(f"{name} is a whole number from 1 to {MAX_LIMIT:,}, got {limit!r}")
+    return limit
+
+
+def checked_offset(offset: int) -> int:
+    """The offset, if it is a whole number from 0; else raises InvalidDataError."""
+    if not isinstance(offset, int) or isinstance(offset, bool) or not 0 <= offset < 2**63:
+        raise InvalidDataError(f"offset is a whole number from 0, got {offset!r}")
+    return offset
+
+
+def condition_node(column: Column | ForeignKey, operator: Operator, parameters: Sequence[peewee.Node]) -> peewee.Node:
+    """The SQL of a condition."""
+    match operator:
+        case "=":
+            return column == parameters[0]
+        case "!=":
+            return column != parameters[0]
+        case "<":
+            return column < parameters[0]
+        case "<=":
+            return column <= parameters[0]
+        case ">":
+            return column > parameters[0]
+        case ">=":
+            return column >= parameters[0]
+        case "in":
+            return column.in_(list(parameters))
+        case "not in":
+            return column.not_in(list(parameters))
+        case "null":
+            return column.is_null()
+        case "not null":
+            return column.is_null(False)
+        case "contains":
+            # LIKE has no meaning for PostgreSQL's enum types.
+            text = column.cast("TEXT") if isinstance(column, EnumField) else column
+            pattern = peewee.NodeList((parameters[0], SQL("ESCAPE '\\'")))
+            return peewee.Expression(text, peewee.OP.ILIKE, pattern)
+
+
+def like_pattern(text: str) -> str:
+    """A LIKE pattern that finds the text anywhere, with wildcards taken literally."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[R]):
+    """Some of the rows that match, and how many match in all."""
+
+    data: list[R]
+    total: int
+    limit: int
+    offset: int
+
+    @property
+    def page(self) -> int:
+        """The page's number, from 1."""
+        return self.offset // self.limit + 1
+
+    @property
+    def page_size(self) -> int:
+        """Rows a page holds at most."""
+        return self.limit
+
+    @property
+    def total_pages(self) -> int:
+        """Pages in all; 0 when nothing matches."""
+        return -(-self.total // self.limit)
+
+    @property
+    def has_next(self) -> bool:
+        """Whether rows follow this page."""
+        return self.offset + self.limit < self.total
+
+    @property
+    def has_prev(self) -> bool:
+        """Whether rows precede this page."""
+        return self.offset > 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeysetPage(Generic[R]):
+    """Rows after a position. Page 10,000 costs what page 1 costs."""
+
+    data: list[R]
+    next_cursor: str | None
+    """Where the next page begins, for `after`; None at the end. Opaque, safe in a URL."""
+
+
+def encode_cursor(order: Sequence[str], values: Sequence[Any]) -> str:
+    """A position in an ordered list as text."""
+    return base64.urlsafe_b64encode(json.dumps([list(order), list(values)]).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, order: Sequence[str]) -> list[Any]:
+    """The position's values; raises InvalidDataError when the text is none, or one of another order."""
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        cursor_order, values = json.loads(base64.urlsafe_b64decode(padded.encode()))
+        if cursor_order == list(order) and len(values) == len(order):
+            return list(values)
+    except (binascii.Error, ValueError, TypeError):
+        pass
+    raise InvalidDataError(f"the cursor is not one of a list ordered by {', '.join(order)}; start without a cursor")

@@ -1,0 +1,91 @@
+"""Rows: the tables, as Peewee models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import peewee
+from peewee import SQL
+
+from cream_store.database import db
+from cream_store.fields import Column, ForeignKey
+
+StoredColumn = Column | ForeignKey
+
+
+class Row(peewee.Model):
+    """Base of all tables. Columns are attributes; constraints and indexes stand in `class Meta`, by exact name.
+
+    Direct Peewee queries run on `db`, the current environment's database, or on the one that
+    `query.execute(database)` names.
+    """
+
+    class Meta:
+        database = db
+        legacy_table_names = False
+
+    @classmethod
+    def validate_model(cls) -> None:
+        """Called by Peewee when the class is complete: turns the declared indexes into Peewee's."""
+        super().validate_model()
+        declared = [index for index in cls._meta.indexes if isinstance(index, index_declaration)]
+        cls._meta.indexes = [index for index in cls._meta.indexes if not isinstance(index, index_declaration)]
+        for declaration in declared:
+            cls.add_index(declaration.on(cls))
+
+
+def check(name: str, condition: str) -> peewee.Node:
+    """A named check constraint, for `Meta.constraints`."""
+    return SQL(f'CONSTRAINT "{name}" CHECK ({condition})')
+
+
+def unique(name: str, *columns: str) -> peewee.Node:
+    """A named unique constraint over columns of the table, for `Meta.constraints`."""
+    return SQL(f'CONSTRAINT "{name}" UNIQUE ({_column_list(columns)})')
+
+
+def _column_list(columns: Sequence[str]) -> str:
+    return ", ".join(f'"{column}"' for column in columns)
+
+
+@dataclass(frozen=True)
+class index_declaration:  # noqa: N801  # reads as a declaration, see `index`
+    """An index that waits for its table."""
+
+    name: str
+    columns: tuple[str, ...]
+    unique: bool
+    where: str | None
+
+    def on(self, row: type[Row]) -> peewee.Index:
+        """The Peewee index on a table."""
+        by_column = row._meta.columns
+        return peewee.ModelIndex(
+            row,
+            [by_column[column] for column in self.columns],
+            unique=self.unique,
+            where=SQL(self.where) if self.where else None,
+            name=self.name,
+        )
+
+
+def index(name: str, *columns: str, unique: bool = False, where: str | None = None) -> index_declaration:
+    """A named index over columns of the table, for `Meta.indexes`; `where` makes it partial."""
+    return index_declaration(name, columns, unique, where)
+
+
+def table_of(row: type[Row]) -> str:
+    """The table's name."""
+    return cast(str, row._meta.table_name)
+
+
+def columns_of(row: type[Row]) -> dict[str, StoredColumn]:
+    """The table's columns in order, by the names that records give them."""
+    return {column.record_name: column for column in cast(Any, row._meta.sorted_fields)}
+
+
+def key_of(row: type[Row]) -> StoredColumn:
+    """The primary key's column."""
+    return cast(StoredColumn, row._meta.primary_key)

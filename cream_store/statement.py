@@ -1,0 +1,96 @@
+"""Statements: Peewee queries that are compiled once per kind of database and executed many times.
+
+A query is built with `Param` nodes where values belong. Compiling it gives the SQL text and, in the order of the
+placeholders, what encodes each value; executing it costs no more than the driver does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import peewee
+
+from cream_store.backend import Database
+from cream_store.fields import Column, ForeignKey
+from cream_store.url import Kind
+
+Encoder = Callable[[Any], Any]
+
+
+class Param(peewee.ColumnBase):
+    """A value that is given at execution, by name, and encoded as the column demands."""
+
+    def __init__(self, name: str, column: Column | ForeignKey | None = None) -> None:
+        self.name = name
+        self.column = column
+
+    def __sql__(self, context: Any) -> Any:
+        context.literal(context.state.param or "?")
+        context._values.append(self)
+        return context
+
+    def encoder(self, kind: Kind) -> Encoder:
+        """What turns the given value into the driver's."""
+        if self.column is None:
+            return _as_it_is
+        encode = self.column.encoder(kind)
+        # NULL is a value of a comparison or a default even where the column itself refuses it.
+        return lambda value: None if value is None else encode(value)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+class Compiled:
+    """SQL text for one kind of database, and how its parameters are made of named values."""
+
+    __slots__ = ("_slots", "sql")
+
+    def __init__(self, query: peewee.Node, database: Database) -> None:
+        context: Any = database.get_sql_context()
+        self.sql, values = context.sql(query).query()
+        self._slots: list[tuple[str | None, Any]] = [
+            (value.name, value.encoder(database.kind)) if isinstance(value, Param) else (None, value)
+            for value in values
+        ]
+
+    def parameters(self, values: Mapping[str, Any]) -> list[Any]:
+        """The driver's parameters, in order. Raises InvalidDataError for a value that its column can't hold."""
+        return [encode if name is None else encode(values[name]) for name, encode in self._slots]
+
+
+class Statement:
+    """A query that is built when it is first needed, and compiled once for each kind of database."""
+
+    def __init__(self, build: Callable[[], peewee.Node]) -> None:
+        self._build = build
+        self._compiled: dict[Kind, Compiled] = {}
+
+    def on(self, database: Database) -> Compiled:
+        """The compiled statement for a database's kind."""
+        compiled = self._compiled.get(database.kind)
+        if compiled is None:
+            compiled = self._compiled[database.kind] = Compiled(self._build(), database)
+        return compiled
+
+    def fetch_all(self, database: Database, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows that the statement gives."""
+        compiled = self.on(database)
+        return database.fetch_all(compiled.sql, compiled.parameters(values))
+
+    def change(self, database: Database, values: Mapping[str, Any]) -> int:
+        """How many rows the statement changed."""
+        compiled = self.on(database)
+        return database.change(compiled.sql, compiled.parameters(values))
+
+
+def sql(text: str, *parameters: Any) -> peewee.SQL:
+    """A piece of SQL for direct Peewee queries, with `?` (SQLite) or `%s` (PostgreSQL) where the parameters belong."""
+    return peewee.SQL(text, parameters or None)
+
+
+def params(columns: Sequence[tuple[str, Column | ForeignKey]]) -> dict[Any, Param]:
+    """A parameter for each column, named as the record names the column."""
+    return {column: Param(name, column) for name, column in columns}

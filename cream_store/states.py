@@ -1,0 +1,39 @@
+"""State machines of records: which status may follow which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+S = TypeVar("S", bound=StrEnum)
+
+
+class StateMachine(Generic[S]):
+    """The allowed moves of a column's values. A state without moves is terminal."""
+
+    def __init__(self, moves: Mapping[S, Iterable[S]], *, column: str = "status") -> None:
+        self.column = column
+        self._after = {state: tuple(successors) for state, successors in moves.items()}
+
+    def after(self, state: S) -> tuple[S, ...]:
+        """The states that may follow."""
+        return self._after.get(state, ())
+
+    def before(self, state: S) -> tuple[S, ...]:
+        """The states that it may follow."""
+        return tuple(other for other, successors in self._after.items() if state in successors)
+
+    def allows(self, state: S, successor: S) -> bool:
+        """Whether one may follow the other."""
+        return successor in self.after(state)
+
+    @property
+    def terminal(self) -> frozenset[S]:
+        """The states that nothing follows."""
+        return frozenset(state for state, successors in self._after.items() if not successors)
+
+    def describe(self, state: S) -> str:
+        """What may follow, in words."""
+        successors = self.after(state)
+        return f"allowed from {state}: {', '.join(successors)}" if successors else f"{state} is final"

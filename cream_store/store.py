@@ -1,0 +1,100 @@
+"""A store: one database together with the plugins that a service uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from cream_store.backend import Database, Transaction
+from cream_store.database import open_database
+from cream_store.environment import Environment
+from cream_store.errors import PluginError, StoreError
+from cream_store.plugins import Plugin, load_plugins
+from cream_store.pool import PoolStats
+from cream_store.repository import Repository
+from cream_store.row import Row
+
+Repo = TypeVar("Repo", bound=Repository[Any, Any, Any])
+
+
+class Store:
+    """One database with selected plugins, and the repositories that these provide.
+
+    with Store.open(plugins=["core-trading"]) as store:
+        store.push()
+        decisions = store[DecisionsRepository]
+    """
+
+    def __init__(self, database: Database, plugins: Iterable[Plugin]) -> None:
+        self.database = database
+        self.plugins = tuple(plugins)
+
+    @classmethod
+    def open(
+        cls,
+        plugins: Iterable[str] | None = None,
+        *,
+        environment: Environment | str | None = None,
+        url: str | None = None,
+    ) -> Self:
+        """Opens a store with a pool of its own.
+
+        `plugins`: names; by default those in `CREAM_PLUGINS`, else all that are installed. `environment`: by default
+        the current one. `url`: by default the environment's. Nothing connects before the first operation.
+        """
+        loaded = load_plugins(plugins)
+        parsed = None if environment is None else Environment.parse(environment)
+        return cls(open_database(url, parsed), loaded)
+
+    def __getitem__(self, repository: type[Repo]) -> Repo:
+        """The repository on this store's database. Raises PluginError when no loaded plugin provides it."""
+        if not any(repository in plugin.repositories for plugin in self.plugins):
+            raise PluginError(
+                f"{repository.__name__} belongs to no loaded plugin; loaded:"
+                f" {', '.join(plugin.name for plugin in self.plugins) or 'none'}"
+            )
+        return repository(self.database)
+
+    @property
+    def environment(self) -> Environment:
+        """The environment that the store's database belongs to."""
+        return self.database.environment
+
+    @property
+    def rows(self) -> list[type[Row]]:
+        """The tables of the loaded plugins, referenced tables first."""
+        return [row for plugin in self.plugins for row in plugin.rows]
+
+    def push(self) -> list[str]:
+        """Creates what the loaded plugins' schema lacks in the database; returns the statements that were run."""
+        from cream_store.schema import push
+
+        return push(self.database, self.rows)
+
+    def transaction(self, *, snapshot: bool = False) -> Transaction:
+        """`with store.transaction(): ...` - all or nothing."""
+        return self.database.transaction(snapshot=snapshot)
+
+    def health_check(self) -> bool:
+        """Whether the database answers. Never raises."""
+        try:
+            return self.database.fetch_all("SELECT 1") == [(1,)]
+        except StoreError:
+            return False
+
+    def pool_stats(self) -> PoolStats:
+        """The connection pool's figures."""
+        return self.database.pool_stats()
+
+    def close(self) -> None:
+        """Closes the store's connections."""
+        self.database.close_pool()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
