@@ -1,6 +1,9 @@
 from .backend import Database as Database
 from .clock import clock_set_to as clock_set_to
 from .clock import utc_now as utc_now
+from .comparison import ABSENT as ABSENT
+from .comparison import Absent as Absent
+from .comparison import Difference as Difference
 from .database import close_db as close_db
 from .database import db as db
 from .database import get_db as get_db
@@ -38,8 +41,10 @@ from .fields import JSONField as JSONField
 from .fields import NumericField as NumericField
 from .fields import SerialField as SerialField
 from .fields import SymbolField as SymbolField
+from .fields import SymbolsField as SymbolsField
 from .fields import TextField as TextField
 from .fields import TimestampField as TimestampField
+from .fields import TimestampTextField as TimestampTextField
 from .fields import UUIDField as UUIDField
 from .fields import UUIDv7Field as UUIDv7Field
 from .hookspecs import hookimpl as hookimpl
@@ -63,7 +68,11 @@ from .row import Row as Row
 from .row import check as check
 from .row import index as index
 from .row import unique as unique
+from .seeding import SeedOutcome as SeedOutcome
+from .seeding import SeedStep as SeedStep
 from .statement import Param as Param
 from .statement import Statement as Statement
 from .statement import sql as sql
 from .store import Store as Store
+from .unset import UNSET as UNSET
+from .unset import Unset as Unset

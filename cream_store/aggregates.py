@@ -7,29 +7,35 @@ from typing import Any
 
 import peewee
 
-from cream_store.fields import NumericField, is_sqlite
+from cream_store.fields import Decoder, NumericField, is_sqlite
+from cream_store.url import Kind
 
 
 class ExactSum(peewee.ColumnBase):
     """The sum of a numeric column, as a Decimal; None over no values.
 
-    SQLite adds floats; there the sum is taken over whole numbers of the column's smallest step.
+    SQLite adds floats; there the sum is taken over whole numbers of the column's smallest step. `only`: the condition
+    for a value to be added, if there is one.
     """
 
-    def __init__(self, column: NumericField) -> None:
+    def __init__(self, column: NumericField, *, only: peewee.Node | None = None) -> None:
         self.column = column
+        self.only = only
 
     def __sql__(self, context: Any) -> Any:
-        if not is_sqlite(context):
-            return context.sql(peewee.fn.SUM(self.column))
-        steps = 10**self.column.scale
-        return context.literal("SUM(CAST(ROUND(").sql(self.column).literal(f" * {steps}) AS INTEGER))")
+        if is_sqlite(context):
+            steps = 10**self.column.scale
+            context.literal("SUM(CAST(ROUND(").sql(self.column).literal(f" * {steps}) AS INTEGER))")
+        else:
+            context.sql(peewee.fn.SUM(self.column))
+        return context if self.only is None else context.literal(" FILTER (WHERE ").sql(self.only).literal(")")
 
-    def decode(self, value: Any) -> Decimal | None:
-        """The sum that a driver's value means."""
-        if value is None or isinstance(value, Decimal):
-            return value
-        return Decimal(value).scaleb(-self.column.scale)
+    def decoder(self, kind: Kind) -> Decoder | None:
+        """Turns the driver's value into the sum; None when it is that already."""
+        if kind == "postgresql":
+            return None
+        scale = self.column.scale
+        return lambda value: None if value is None else Decimal(value).scaleb(-scale)
 
 
 def ratio(part: Decimal | int | None, whole: Decimal | int) -> Decimal | None:

@@ -11,7 +11,7 @@ import os
 import threading
 import weakref
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
@@ -21,7 +21,7 @@ import peewee
 from cream_store.environment import DatabaseLocation, Environment
 from cream_store.errors import EnvironmentMismatchError, RepositoryError, TransactionError
 from cream_store.pool import ConnectionPool, Driver, Lease, PoolStats
-from cream_store.url import DatabaseURL, Kind
+from cream_store.url import DatabaseURL, Kind, PoolSettings
 
 T = TypeVar("T")
 Cursor = Any
@@ -52,6 +52,7 @@ class Database(peewee.Database):
     """A pooled database of one environment. Thread-safe; a forked child gets connections of its own."""
 
     kind: ClassVar[Kind]
+    version_query: ClassVar[str]
     driver_errors: ClassVar[tuple[type[Exception], ...]]
 
     def __init__(self, environment: Environment, location: DatabaseLocation, **peewee_options: Any) -> None:
@@ -61,7 +62,7 @@ class Database(peewee.Database):
         super().__init__(self.url.target, **peewee_options)
         self._state = _ThreadState()
         driver = Driver(self._open_connection, self._close_connection, self._is_alive, self._make_clean)
-        self.pool: ConnectionPool[Connection] = ConnectionPool(self.url.display, driver, self.url.pool)
+        self.pool: ConnectionPool[Connection] = ConnectionPool(self.url.display, driver, self._pool_settings())
         _open_databases.add(self)
 
     def __repr__(self) -> str:
@@ -81,7 +82,18 @@ class Database(peewee.Database):
     def _is_alive(self, connection: Connection) -> bool: ...
 
     @abstractmethod
+    def _is_lost(self, connection: Connection) -> bool:
+        """Whether an operation found the connection broken, so that its caller knows."""
+
+    @abstractmethod
+    def _is_undone(self, connection: Connection) -> bool:
+        """Whether the database has given up the connection's transaction after an error."""
+
+    @abstractmethod
     def _make_clean(self, connection: Connection) -> bool: ...
+
+    def _pool_settings(self) -> PoolSettings:
+        return self.url.pool
 
     @abstractmethod
     def _cannot_connect(self, error: Exception) -> RepositoryError:
@@ -94,13 +106,13 @@ class Database(peewee.Database):
     def _open_connection(self) -> Connection:
         try:
             connection = self._connect_driver()
+            try:
+                self._refuse_other_environment(self._read_stamp(connection))
+            except BaseException:
+                self._close_connection(connection)
+                raise
         except self.driver_errors as error:
             raise self._cannot_connect(error) from error
-        try:
-            self._refuse_other_environment(self._read_stamp(connection))
-        except BaseException:
-            self._close_connection(connection)
-            raise
         return connection
 
     def _refuse_other_environment(self, stamp: str | None) -> None:
@@ -118,11 +130,6 @@ class Database(peewee.Database):
             connection.close()
         except self.driver_errors:
             pass  # It was broken already, which is often why it is being closed.
-
-    def read_stamp(self) -> str | None:
-        """The environment that is written in the database; None before the first push."""
-        with self.connection_context():
-            return self._read_stamp(self._state.conn)
 
     def connect(self, reuse_if_open: bool = False) -> bool:
         """Binds a connection to the calling thread until `close()`. Rarely needed: transactions do it themselves."""
@@ -147,6 +154,17 @@ class Database(peewee.Database):
         lease.end()
         return True
 
+    def __enter__(self) -> Database:
+        """Peewee's `with database:`, a transaction that takes a connection and gives it back."""
+        transaction = self.transaction().__enter__()
+        self._state.ctx.append(transaction)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._state.ctx.pop().__exit__(kind, error, trace)
+
     def close_pool(self) -> None:
         """Closes all connections; those in use, when their operation ends. The database can be used again."""
         self.pool.close()
@@ -155,55 +173,75 @@ class Database(peewee.Database):
         """The pool's figures at this moment."""
         return self.pool.stats()
 
-    def _after_fork_in_child(self) -> None:
-        state = self._state
-        if state.lease is not None:
-            # Kept for good: closing it would end the parent's session on the shared socket.
-            _leases_of_parents.append(state.lease)
+    def _before_fork(self) -> None:
+        """Called in the parent."""
+
+    def _after_fork_in_child(self) -> bool:
+        """Starts afresh, without the parent's connections. Returns whether there were any."""
         self._state = _ThreadState()
-        self.pool.forget()
+        return self.pool.forget()
 
     # Statements
 
-    def run(self, sql: str, parameters: Sequence[Any], read: Callable[[Cursor], T]) -> T:
+    def run(self, sql: str, parameters: Sequence[Any] | None, read: Callable[[Cursor], T]) -> T:
         """Executes one statement and returns what `read` takes from its cursor.
 
-        Uses the calling thread's transaction if there is one. Raises RepositoryError.
+        Without parameters (None) the driver takes the statement as it is, its percent signs too. Uses the calling thread's transaction if there is one. Raises RepositoryError.
         """
-        connection = self._state.conn
-        if connection is not None:
-            return self._run_on(connection, sql, parameters, read)
+        bound = self._bound_connection()
+        if bound is not None:
+            return self._run_on(bound, sql, parameters, read)
         connection = self.pool.acquire()
         try:
             return self._run_on(connection, sql, parameters, read)
         finally:
             self.pool.release(connection)
 
-    def _run_on(self, connection: Connection, sql: str, parameters: Sequence[Any], read: Callable[[Cursor], T]) -> T:
+    def _bound_connection(self) -> Connection | None:
+        """The connection of the calling thread's transaction, or that `connect()` took for it."""
+        state = self._state
+        if state.conn is None:
+            return None
+        if state.transactions:
+            if self._is_undone(state.conn):
+                raise TransactionError(
+                    "a statement of this transaction failed, which undid the whole of it; let its error leave the"
+                    " block, or put what may fail into a nested transaction"
+                )
+        elif self._is_lost(state.conn):
+            lease, state.lease = state.lease, None
+            state.conn, state.closed = None, True
+            if lease is not None:
+                lease.end()
+        return state.conn
+
+    def _run_on(
+        self, connection: Connection, sql: str, parameters: Sequence[Any] | None, read: Callable[[Cursor], T]
+    ) -> T:
         try:
             cursor = connection.cursor()
-            cursor.execute(sql, parameters)
+            if parameters is None:
+                cursor.execute(sql)
+            else:
+                cursor.execute(sql, parameters)
             return read(cursor)
         except self.driver_errors as error:
             raise self.translate(error) from error
 
-    def fetch_all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def fetch_all(self, sql: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows of one statement."""
         return self.run(sql, parameters, _read_all)
 
-    def change(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+    def change(self, sql: str, parameters: Sequence[Any] | None = None) -> int:
         """Executes one statement and returns how many rows it changed."""
         return self.run(sql, parameters, _read_count)
 
     def execute_sql(self, sql: str, params: Sequence[Any] | None = None) -> Cursor:
         """Peewee's way in. Returns a cursor whose rows stay readable after the connection went back to the pool."""
-        return self.run(sql, params or (), self._detach)
+        return self.run(sql, params or (), _FetchedCursor)
 
     def _execute_cursor(self, sql: str, params: Sequence[Any] | None = None, **_: Any) -> Cursor:
         return self.execute_sql(sql, params)
-
-    def _detach(self, cursor: Cursor) -> Cursor:
-        return cursor
 
     # Transactions
 
@@ -226,6 +264,26 @@ class Database(peewee.Database):
     def advisory_lock(self, name: str) -> None:
         """Makes the transaction wait for any other one that holds the lock of that name; ends with the transaction."""
 
+    @abstractmethod
+    def limit_lock_waits(self, seconds: float) -> None:
+        """Has the transaction's statements fail with TransactionError when a lock is not granted in time."""
+
+    @abstractmethod
+    def describe_lock_holders(self, tables: Sequence[str]) -> list[str]:
+        """The sessions that hold locks on tables, in words for an operator."""
+
+    @abstractmethod
+    def end_sessions_on(self, tables: Sequence[str]) -> None:
+        """Ends the other sessions that hold locks on tables."""
+
+    @abstractmethod
+    def existing_tables(self, tables: Sequence[str]) -> list[str]:
+        """Those of the tables that exist."""
+
+    @abstractmethod
+    def empty_tables(self, tables: Sequence[str]) -> None:
+        """Deletes all rows of the tables, which may refer to each other, and begins their numbering anew."""
+
 
 class Transaction(AbstractContextManager["Transaction"]):
     """One `BEGIN ... COMMIT` of the calling thread, or `SAVEPOINT ... RELEASE` when it is in a transaction already.
@@ -237,63 +295,72 @@ class Transaction(AbstractContextManager["Transaction"]):
         self._database = database
         self._snapshot = snapshot
 
+    is_committed = False
+    """Whether its changes are stored for good."""
+
     def __enter__(self) -> Transaction:
-        database = self._database
-        self._is_outermost = not database._state.transactions
+        database, state = self._database, self._database._state
         self._opened = database.connect(reuse_if_open=True)
-        depth = len(database._state.transactions)
-        self._savepoint = f"cream_store_{depth}"
+        self._is_outermost = not state.transactions
+        self._savepoint = f"cream_store_{len(state.transactions)}"
+        self._callbacks_before = len(state.commit_callbacks)
         try:
-            if self._is_outermost:
-                database.change(database._begin_statement(self._snapshot))
-            else:
-                database.change(f"SAVEPOINT {self._savepoint}")
+            database.change(
+                database._begin_statement(self._snapshot) if self._is_outermost else f"SAVEPOINT {self._savepoint}"
+            )
         except BaseException:
             self._give_connection_back()
             raise
-        database._state.transactions.append(self)
+        state.transactions.append(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        database = self._database
-        database._state.transactions.pop()
+        state = self._database._state
+        if not state.transactions or state.transactions[-1] is not self:
+            if kind is None:
+                raise TransactionError("only the thread that began a transaction can end it, and no forked child")
+            return
         callbacks: list[Callable[[], object]] = []
         try:
-            if kind is not None:
+            if kind is None:
+                self._commit()
+                if self._is_outermost:
+                    self.is_committed = True
+                    callbacks, state.commit_callbacks = state.commit_callbacks, []
+            else:
                 self._roll_back()
-                return
-            try:
-                database.change("COMMIT" if self._is_outermost else f"RELEASE SAVEPOINT {self._savepoint}")
-            except BaseException:
-                self._roll_back()
-                raise
-            if self._is_outermost:
-                callbacks = list(database._state.commit_callbacks)
         finally:
+            state.transactions.pop()
             self._give_connection_back()
         for callback in callbacks:
             callback()
 
-    def _roll_back(self) -> None:
-        state = self._database._state
-        if self._is_outermost:
-            state.commit_callbacks.clear()
+    def _commit(self) -> None:
         try:
-            if self._is_outermost:
-                self._database.change("ROLLBACK")
-            else:
-                self._database.change(f"ROLLBACK TO SAVEPOINT {self._savepoint}")
-                self._database.change(f"RELEASE SAVEPOINT {self._savepoint}")
+            self._database.change("COMMIT" if self._is_outermost else f"RELEASE SAVEPOINT {self._savepoint}")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        database, state = self._database, self._database._state
+        del state.commit_callbacks[self._callbacks_before :]
+        undo = (
+            ["ROLLBACK"]
+            if self._is_outermost
+            else [f"ROLLBACK TO SAVEPOINT {self._savepoint}", f"RELEASE SAVEPOINT {self._savepoint}"]
+        )
+        try:
+            for statement in undo:
+                database._run_on(state.conn, statement, (), _read_count)
         except RepositoryError:
             # The connection is gone and the transaction with it. The caller gets the error that led here; the pool
             # closes the connection when it comes back.
             pass
 
     def _give_connection_back(self) -> None:
-        if self._is_outermost:
-            self._database._state.commit_callbacks.clear()
         if self._opened:
             self._database.close()
 
@@ -308,14 +375,40 @@ def _read_count(cursor: Cursor) -> int:
     return count
 
 
+class _FetchedCursor:
+    """A cursor whose rows were read already, so that its connection may go on to other work."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        self.description: Any = cursor.description
+        self._rows: Iterator[tuple[Any, ...]] = iter(cursor.fetchall() if cursor.description else ())
+        self.rowcount: int = cursor.rowcount  # known to SQLite only after the rows
+        self.lastrowid: int | None = cursor.lastrowid
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        return next(self._rows, None)
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        return list(self._rows)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return self._rows
+
+    def close(self) -> None:
+        """Nothing is left to close."""
+
+
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
-_leases_of_parents: list[Lease[Connection]] = []
 
 
-def _start_afresh_in_child() -> None:
+def _before_fork() -> None:
+    for database in list(_open_databases):
+        database._before_fork()
+
+
+def _after_fork_in_child() -> None:
     for database in list(_open_databases):
         database._after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_afresh_in_child)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

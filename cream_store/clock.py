@@ -22,7 +22,7 @@ def utc_now() -> datetime:
 @contextmanager
 def clock_set_to(time: datetime | Callable[[], datetime]) -> Iterator[None]:
     """Replaces the clock, for every thread, until the block ends: by a fixed time or by a function that tells it."""
-    global _clock
+    global _clock  # noqa: PLW0603  # one clock for the process is the point
     if isinstance(time, datetime):
         if time.tzinfo is None:
             raise ValueError("the clock needs a timezone-aware time")

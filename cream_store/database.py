@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 import peewee
@@ -22,6 +23,10 @@ P = ParamSpec("P")
 
 _lock = threading.Lock()
 _databases: dict[Environment, Database] = {}
+
+if hasattr(os, "register_at_fork"):
+    # A child must not inherit the lock from a thread that it does not have.
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def open_database(url: str | None = None, environment: Environment | None = None) -> Database:
@@ -119,11 +124,12 @@ def with_transaction(
     if database.in_transaction():
         retries = 0
     for attempt in range(retries + 1):
+        transaction = database.transaction(snapshot=snapshot)
         try:
-            with database.transaction(snapshot=snapshot):
+            with transaction:
                 return function()
         except RetryableTransactionError:
-            if attempt == retries:
+            if attempt == retries or transaction.is_committed:  # then it comes from an `after_commit` callback
                 raise
             # Full jitter: the transactions that met here should not meet again.
             time.sleep(random.uniform(0, min(1.0, 0.01 * 2**attempt)))
@@ -136,7 +142,10 @@ def transactional(method: Callable[P, T]) -> Callable[P, T]:
     @functools.wraps(method)
     def in_transaction(*args: P.args, **kwargs: P.kwargs) -> T:
         repository: Any = args[0]
-        return with_transaction(lambda: method(*args, **kwargs), repository.database)
+        # An iterator would have nothing left for a second attempt, which would then write nothing.
+        given: Any = [list(arg) if isinstance(arg, Iterator) else arg for arg in args]
+        named: Any = {name: list(arg) if isinstance(arg, Iterator) else arg for name, arg in kwargs.items()}
+        return with_transaction(lambda: method(*given, **named), repository.database)
 
     return in_transaction
 

@@ -104,7 +104,7 @@ _live_fallback_warned = False
 
 
 def _warn_of_live_fallback() -> None:
-    global _live_fallback_warned
+    global _live_fallback_warned  # noqa: PLW0603  # once per process
     if not _live_fallback_warned:
         _live_fallback_warned = True
         logger.warning("PAPER uses DATABASE_URL because DATABASE_URL_PAPER is not set; set it to keep PAPER data apart")

@@ -78,7 +78,7 @@ class Column(peewee.Field):
         super().__init__(constraints=constraints or None, **options)
 
     def _default_clause(self, value: Any) -> peewee.Node:
-        return SQL(f"DEFAULT {_quoted(str(value))}")
+        return SQL(f"DEFAULT {text_literal(str(value))}")
 
     @property
     def record_name(self) -> str:
@@ -135,12 +135,13 @@ class Column(peewee.Field):
         return value if decode is None else decode(value)
 
 
-def _quoted(text: str) -> str:
+def text_literal(text: str) -> str:
+    """The text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"
 
 
-def _check_text(column: Column, value: str) -> None:
-    """Refuses what no database stores as text."""
+def _checked_text(column: Column, value: str) -> str:
+    """The text, if a database can store it. A member of an enum becomes its value, whatever `str` makes of it."""
     if "\x00" in value:
         column.refuse("text with a NUL character can't be stored")
     if not value.isascii():
@@ -148,6 +149,7 @@ def _check_text(column: Column, value: str) -> None:
             value.encode()
         except UnicodeEncodeError:
             column.refuse("text with half of a surrogate pair can't be stored")
+    return str.__str__(value)
 
 
 class TextField(Column):
@@ -159,18 +161,23 @@ class TextField(Column):
     def encode(self, value: Any) -> str:
         if not isinstance(value, str):
             self.refuse(f"needs text, got {type(value).__name__}")
-        _check_text(self, value)
-        return str(value)
+        return _checked_text(self, value)
 
 
 class SymbolField(TextField):
     """The symbol of an instrument: stored and searched without surrounding space, in upper case; never blank."""
 
     def encode(self, value: Any) -> str:
-        symbol = super().encode(value).strip().upper()
-        if not symbol:
-            self.refuse("a symbol can't be blank")
-        return symbol
+        return _symbol(self, super().encode(value))
+
+
+def _symbol(column: Column, value: Any) -> str:
+    if not isinstance(value, str):
+        column.refuse(f"a symbol is text, got {type(value).__name__}")
+    symbol = value.strip().upper()
+    if not symbol:
+        column.refuse("a symbol can't be blank")
+    return symbol
 
 
 class BooleanField(Column):
@@ -206,7 +213,7 @@ class IntegerField(Column):
             self.refuse(f"needs a whole number, got {type(value).__name__}")
         limit = 1 << (self.bits - 1)
         if not -limit <= value < limit:
-            self.refuse(f"{value} is outside {-limit} .. {limit - 1}")
+            self.refuse(f"a number outside {-limit} .. {limit - 1} can't be stored")
         return int(value)
 
 
@@ -272,26 +279,36 @@ class NumericField(Column):
             self.refuse(f"{value} has more than {self.precision - self.scale} digits before the point")
 
     def encoder(self, kind: Kind) -> Callable[[Any], Any]:
-        if kind == "postgresql" or self.precision <= _SQLITE_EXACT_DIGITS or self.scale == 0:
+        if kind == "postgresql" or self.precision <= _SQLITE_EXACT_DIGITS:
             return super().encoder(kind)
 
         def encode(value: Any) -> str | None:
             if value is None and self.null:
                 return None
             number = self._quantized(value)
-            if number and len(number.normalize().as_tuple().digits) > _SQLITE_EXACT_DIGITS:
-                self.refuse(f"{value} has more than {_SQLITE_EXACT_DIGITS} digits, which SQLite can't store exactly")
+            if not self._is_exact_on_sqlite(number):
+                self.refuse(f"{value} has more digits than SQLite can store exactly")
             return str(number)
 
         return encode
+
+    def _is_exact_on_sqlite(self, number: Decimal) -> bool:
+        if not self.scale:
+            return abs(number) < 1 << 63  # an integer there, not a float
+        # The column's own context: the caller's may be too narrow for the number.
+        return len(self._context.normalize(number).as_tuple().digits) <= _SQLITE_EXACT_DIGITS
 
     def _decoder(self, kind: Kind) -> Decoder | None:
         if self.scale == 0:
             return int
         if kind == "postgresql":
             return None
-        style = self._format
-        return lambda value: Decimal(style % value)
+        if self.precision <= _SQLITE_EXACT_DIGITS:
+            style = self._format
+            return lambda value: Decimal(style % value)
+        # Digits after the 15th are the float's, not the number's.
+        style, step, context = f"%.{_SQLITE_EXACT_DIGITS}g", self._step, self._context
+        return lambda value: Decimal(value if isinstance(value, int) else style % value).quantize(step, context=context)
 
 
 class UUIDField(Column):
@@ -308,7 +325,7 @@ class UUIDField(Column):
                 return str(UUID(value))
             except ValueError:
                 self.refuse("not a UUID")
-        self.refuse(f"needs a UUID, got {type(value).__name__}")
+        return self.refuse(f"needs a UUID, got {type(value).__name__}")
 
     def _decoder(self, kind: Kind) -> Decoder | None:
         return UUID if kind == "sqlite" else None  # Peewee has psycopg2 make UUIDs
@@ -340,7 +357,7 @@ class TimestampField(Column):
     def encode(self, value: Any) -> str:
         if not isinstance(value, datetime):
             self.refuse(f"needs a datetime, got {type(value).__name__}")
-        if value.tzinfo is None:
+        if value.utcoffset() is None:
             self.refuse("needs a timezone-aware datetime, got a naive one; add tzinfo=UTC if it is UTC")
         try:
             utc = value.astimezone(UTC)
@@ -350,6 +367,28 @@ class TimestampField(Column):
 
     def _decoder(self, kind: Kind) -> Decoder | None:
         return datetime.fromisoformat if kind == "sqlite" else None
+
+
+class TimestampTextField(TimestampField):
+    """A moment in a text column: ISO 8601 in UTC with microseconds and a Z, so that text sorts by time.
+
+    What other programs wrote with another offset or precision reads as the moment it means.
+    """
+
+    field_type = "TEXT"
+
+    def ddl_datatype(self, context: Any) -> SQL:
+        return SQL("TEXT")
+
+    def _decoder(self, kind: Kind) -> Decoder | None:
+        return _moment_in_text
+
+
+def _moment_in_text(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without its offset from UTC")
+    return moment.astimezone(UTC)
 
 
 class ChoiceField(TextField):
@@ -406,7 +445,7 @@ class EnumField(Column):
         definition = super().ddl(context)
         if not is_sqlite(context):
             return definition
-        values = ", ".join(_quoted(member) for member in self.members)
+        values = ", ".join(text_literal(member) for member in self.members)
         return peewee.NodeList((definition, SQL(f'CHECK ("{self.column_name}" IN ({values}))')))
 
     def encode(self, value: Any) -> str:
@@ -421,7 +460,7 @@ class EnumField(Column):
     def decoder(self, kind: Kind) -> Decoder | None:
         by_value: dict[str | None, StrEnum | None] = {member.value: member for member in self.members}
         if self.null:
-            by_value[None] = None
+            by_value[None] = self.null_as
         return by_value.__getitem__
 
 
@@ -439,21 +478,22 @@ class EnvironmentField(EnumField):
 class JSONField(Column):
     """A JSON document: dicts with text keys, lists, text, numbers, booleans, None; at most 200 levels deep.
 
-    `of` is the type of the whole document (dict or list); a stored NULL then reads as an empty one.
+    `of` is the type of the whole document (dict or list); a stored NULL then reads as an empty one, unless it is told
+    apart with `null_as=None`.
     """
 
     field_type = "JSON"
 
     def __init__(self, of: type[dict[str, Any]] | type[list[Any]] = dict, **options: Any) -> None:
         self.of = of
-        super().__init__(null_as=of, **options)
+        super().__init__(**{"null_as": of, **options})
 
     @property
     def value_type(self) -> type:
         return self.of
 
     def _default_clause(self, value: Any) -> peewee.Node:
-        literal = _quoted(json.dumps(value))
+        literal = text_literal(json.dumps(value))
         return _ByKind(f"DEFAULT {literal}::jsonb", f"DEFAULT {literal}")
 
     def encode(self, value: Any) -> str:
@@ -465,26 +505,26 @@ class JSONField(Column):
             self.refuse(f"not storable as JSON: {error}")
 
     def _storable(self, value: Any, depth: int) -> Any:
-        if depth > _DEEPEST_JSON:
-            self.refuse(f"JSON deeper than {_DEEPEST_JSON} levels can't be stored")
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, str):
-            _check_text(self, value)
-            return str(value)
+            return _checked_text(self, value)
         if isinstance(value, int):
             return int(value)
         if isinstance(value, float):
             return self._storable_float(value)
-        if isinstance(value, dict):
-            for key in value:
-                if not isinstance(key, str):
-                    self.refuse(f"JSON keys are text, got {type(key).__name__}")
-                _check_text(self, key)
-            return {str(key): self._storable(item, depth + 1) for key, item in value.items()}
+        if not isinstance(value, dict | list):
+            return self.refuse(f"{type(value).__name__} has no place in JSON")
+        if depth > _DEEPEST_JSON:
+            self.refuse(f"JSON deeper than {_DEEPEST_JSON} levels can't be stored")
         if isinstance(value, list):
             return [self._storable(item, depth + 1) for item in value]
-        self.refuse(f"{type(value).__name__} has no place in JSON")
+        return {self._storable_key(key): self._storable(item, depth + 1) for key, item in value.items()}
+
+    def _storable_key(self, key: Any) -> str:
+        if not isinstance(key, str):
+            self.refuse(f"JSON keys are text, got {type(key).__name__}")
+        return _checked_text(self, key)
 
     def _storable_float(self, value: float) -> float | int:
         if not math.isfinite(value):
@@ -499,7 +539,17 @@ class JSONField(Column):
     def python_value(self, value: Any) -> Any:
         if isinstance(value, str):
             value = json.loads(value)
-        return self.of() if value is None else value
+        return self.of() if value is None and self.null_as is not None else value
+
+
+class SymbolsField(JSONField):
+    """A JSON list of symbols, each spelt as a `SymbolField` spells it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(list, **options)
+
+    def encode(self, value: Any) -> str:
+        return super().encode([_symbol(self, item) for item in value] if isinstance(value, list) else value)
 
 
 class ForeignKey(peewee.ForeignKeyField):

@@ -17,6 +17,7 @@ import pluggy
 if TYPE_CHECKING:
     from cream_store.repository import Repository
     from cream_store.row import Row
+    from cream_store.seeding import SeedStep
 
 PROJECT: Final = "cream_store"
 ENTRY_POINT_GROUP: Final = "cream_store.plugins"
@@ -33,6 +34,11 @@ def cream_store_rows() -> Iterable[type[Row]]:  # type: ignore[empty-body]  # a 
 @hookspec
 def cream_store_repositories() -> Iterable[type[Repository[Any, Any, Any]]]:  # type: ignore[empty-body]  # as above
     """Return the plugin's repositories."""
+
+
+@hookspec
+def cream_store_seed_steps() -> Iterable[SeedStep]:  # type: ignore[empty-body]  # as above
+    """Return what `cream-store db seed` stores for the plugin, in order; see `cream_store.seeding`."""
 
 
 @hookspec

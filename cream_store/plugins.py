@@ -19,6 +19,7 @@ from cream_store import hookspecs
 from cream_store.errors import PluginError
 from cream_store.repository import Repository
 from cream_store.row import Row, table_of
+from cream_store.seeding import SeedStep
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ class Plugin:
     requires: tuple[str, ...]
     rows: tuple[type[Row], ...]
     repositories: tuple[type[Repository[Any, Any, Any]], ...]
+    seed_steps: tuple[SeedStep, ...] = ()
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -107,6 +109,7 @@ def _load(name: str, entry_point: importlib.metadata.EntryPoint) -> Plugin:
         rows = tuple(_provided(manager.hook.cream_store_rows))
         repositories = tuple(_provided(manager.hook.cream_store_repositories))
         requires = tuple(_provided(manager.hook.cream_store_requires))
+        seed_steps = tuple(_provided(manager.hook.cream_store_seed_steps))
     except Exception as error:
         raise PluginError(f"plugin {name!r} ({_origin(entry_point)}) is faulty: {_describe(error)}") from error
     distribution = entry_point.dist
@@ -117,6 +120,7 @@ def _load(name: str, entry_point: importlib.metadata.EntryPoint) -> Plugin:
         requires=requires,
         rows=rows,
         repositories=repositories,
+        seed_steps=seed_steps,
     )
 
 

@@ -8,6 +8,7 @@ a while, also when nothing else happens in the process.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -49,14 +50,25 @@ class Driver(Generic[C]):
     """Ends what the last user left open; False when the connection can't be used again."""
 
 
-class _Waiter(Generic[C]):
-    """One waiting thread: it is woken with a connection, or with leave to make one."""
+class _Place(Generic[C]):
+    """One of the pool's places: with a connection, or free for whoever holds it to make one."""
 
-    __slots__ = ("connection", "woken")
+    __slots__ = ("connection", "idle_since", "is_retired")
+
+    def __init__(self) -> None:
+        self.connection: C | None = None
+        self.idle_since = 0.0
+        self.is_retired = False
+
+
+class _Waiter(Generic[C]):
+    """A thread that waits for a place."""
+
+    __slots__ = ("place", "woken")
 
     def __init__(self) -> None:
         self.woken = threading.Event()
-        self.connection: C | None = None
+        self.place: _Place[C] | None = None
 
 
 class ConnectionPool(Generic[C]):
@@ -72,152 +84,158 @@ class ConnectionPool(Generic[C]):
     def _start_empty(self) -> None:
         # Re-entrant, because a garbage-collected Lease may return its connection while this thread holds the lock.
         self._lock = threading.RLock()
-        self._idle: deque[tuple[C, float]] = deque()
+        # While anybody waits, no place is idle and none is left to make: whoever comes next can only queue, too.
+        self._idle: deque[_Place[C]] = deque()  # the longest idle first
+        self._in_use: dict[int, _Place[C]] = {}  # by the connection's identity
         self._waiters: deque[_Waiter[C]] = deque()
         self._total = 0
-        self._generation = 0
         self._reaper: threading.Timer | None = None
-        self._in_use: dict[int, tuple[C, int]] = {}
 
     def acquire(self) -> C:
-        """A connection for the calling thread, until it is released or discarded.
+        """A connection for the calling thread, until it is released.
 
         Raises PoolTimeoutError when none becomes free in time, DatabaseConnectionError when connecting fails.
         """
-        while True:
-            with self._lock:
-                if not self._idle or self._waiters:
-                    break
-                connection, _ = self._idle.pop()
-                self._in_use[id(connection)] = (connection, self._generation)
-            if self._driver.is_alive(connection):
-                return connection
-            logger.info("pool %s: replacing a connection that the server closed", self.name)
-            self.discard(connection)
-        return self._acquire_new_or_wait()
-
-    def _acquire_new_or_wait(self) -> C:
-        deadline = time.monotonic() + self._settings.pool_timeout
-        while True:
-            with self._lock:
-                if self._total < self._settings.pool_size and not self._waiters:
-                    self._total += 1
-                    waiter = None
-                else:
-                    waiter = _Waiter[C]()
-                    self._waiters.append(waiter)
-            if waiter is None:
-                return self._connect()
-            if not waiter.woken.wait(deadline - time.monotonic()):
-                self._stop_waiting(waiter)
-            if waiter.connection is None:
-                # The slot of a connection that was discarded: its count was left to us.
-                return self._connect()
-            if self._driver.is_alive(waiter.connection):
-                return waiter.connection
-            self.discard(waiter.connection)
-
-    def _stop_waiting(self, waiter: _Waiter[C]) -> None:
+        place = self._take_place()
+        try:
+            connection = self._connection_at(place)
+        except BaseException:
+            self._vacate(place)
+            raise
         with self._lock:
-            if waiter.woken.is_set():  # served between the timeout and the lock: take it
-                return
-            self._waiters.remove(waiter)
+            self._in_use[id(connection)] = place
+        return connection
+
+    def _take_place(self) -> _Place[C]:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+            if self._total < self._settings.pool_size:
+                self._total += 1
+                return _Place()
+            waiter = _Waiter[C]()
+            self._waiters.append(waiter)
+        return self._wait_for_place(waiter)
+
+    def _wait_for_place(self, waiter: _Waiter[C]) -> _Place[C]:
+        try:
+            waiter.woken.wait(self._settings.pool_timeout)
+        except BaseException:  # Ctrl-C: nobody may be served who is gone
+            if place := self._stop_waiting(waiter):
+                self._pass_on(place)
+            raise
+        if place := self._stop_waiting(waiter):
+            return place
         raise PoolTimeoutError(
             f"no connection to {self.name} became free within {self._settings.pool_timeout:g} s: all"
             f" {self._settings.pool_size} are in use; end transactions sooner, or raise pool_size in the database URL"
         )
 
-    def _connect(self) -> C:
-        try:
-            connection = self._driver.connect()
-        except BaseException:
-            self._give_up_slot()
-            raise
+    def _stop_waiting(self, waiter: _Waiter[C]) -> _Place[C] | None:
+        """The place that the waiter was given, perhaps just now."""
         with self._lock:
-            self._in_use[id(connection)] = (connection, self._generation)
-        return connection
+            if waiter.place is None:
+                self._waiters.remove(waiter)
+            return waiter.place
+
+    def _connection_at(self, place: _Place[C]) -> C:
+        if place.connection is not None and not self._driver.is_alive(place.connection):
+            logger.info("pool %s: replacing a connection that the server closed", self.name)
+            self._driver.close(place.connection)
+            place.connection = None
+        if place.connection is None:
+            place.connection = self._driver.connect()
+        return place.connection
 
     def release(self, connection: C) -> None:
         """Takes a connection back, for the next user; closes it instead when it is not usable any more."""
-        is_clean = self._driver.make_clean(connection)
-        with self._lock:
-            if is_clean and self._is_current(connection):
-                if self._waiters:
-                    waiter = self._waiters.popleft()
-                    waiter.connection = connection
-                    waiter.woken.set()
-                else:
-                    del self._in_use[id(connection)]
-                    self._idle.append((connection, time.monotonic()))
-                    if self._reaper is None:
-                        self._schedule_reaper(self._settings.pool_idle_timeout)
-                return
-        self.discard(connection)
+        if id(connection) not in self._in_use:  # the parent's, after a fork: not ours to touch
+            return
+        is_clean = False
+        try:
+            is_clean = self._driver.make_clean(connection)
+        finally:
+            with self._lock:
+                place = self._in_use.pop(id(connection))
+                is_usable = is_clean and not place.is_retired
+                if is_usable:
+                    self._pass_on(place)
+            if not is_usable:
+                self._vacate(place)
 
-    def discard(self, connection: C) -> None:
-        """Closes a connection instead of taking it back."""
-        with self._lock:
-            if id(connection) not in self._in_use:  # the parent's, after a fork: not ours to close
-                return
-            counts = self._is_current(connection)
-            del self._in_use[id(connection)]
-        self._driver.close(connection)
-        if counts:
-            self._give_up_slot()
+    def _vacate(self, place: _Place[C]) -> None:
+        """Closes the place's connection, if it has one, before somebody else may make another."""
+        connection, place.connection = place.connection, None
+        try:
+            if connection is not None:
+                self._driver.close(connection)
+        finally:
+            self._pass_on(place)
 
-    def _is_current(self, connection: C) -> bool:
-        """Whether the connection was made after the pool was last closed."""
-        held = self._in_use.get(id(connection))
-        return held is not None and held[1] == self._generation
-
-    def _give_up_slot(self) -> None:
+    def _pass_on(self, place: _Place[C]) -> None:
+        """Gives a place to the thread that has waited longest, or back to the pool."""
         with self._lock:
             if self._waiters:
-                self._waiters.popleft().woken.set()
-            else:
+                waiter = self._waiters.popleft()
+                waiter.place = place
+                waiter.woken.set()
+            elif place.connection is None:
                 self._total -= 1
+            else:
+                place.idle_since = time.monotonic()
+                self._idle.append(place)
+                if self._reaper is None:
+                    self._schedule_reaper(self._settings.pool_idle_timeout)
 
     def _schedule_reaper(self, seconds: float) -> None:
-        self._reaper = threading.Timer(seconds, self._close_idle)
-        self._reaper.daemon = True
-        self._reaper.name = f"cream-store pool {self.name}"
-        self._reaper.start()
+        reaper = threading.Timer(seconds, self._reap)
+        reaper.daemon = True
+        reaper.name = f"cream-store pool {self.name}"
+        try:
+            reaper.start()
+        except RuntimeError:
+            return  # No thread can be started, by a limit or because the process ends. The next return tries again.
+        self._reaper = reaper
 
-    def _close_idle(self) -> None:
+    def _reap(self) -> None:
         """Closes what has been idle for too long; comes again while connections are idle."""
-        expired = []
         with self._lock:
             self._reaper = None
-            oldest = time.monotonic() - self._settings.pool_idle_timeout
-            while self._idle and self._idle[0][1] <= oldest:
-                expired.append(self._idle.popleft()[0])
-            self._total -= len(expired)
-            if self._idle:
-                self._schedule_reaper(max(self._idle[0][1] - oldest, 0.05))
-        for connection in expired:
-            self._driver.close(connection)
+        self.close_idle(self._settings.pool_idle_timeout)
+        with self._lock:
+            if self._idle and self._reaper is None:
+                age = time.monotonic() - self._idle[0].idle_since
+                self._schedule_reaper(max(self._settings.pool_idle_timeout - age, 0.05))
+
+    def close_idle(self, seconds: float = 0.0) -> None:
+        """Closes the connections that nobody has used for so long."""
+        with self._lock:
+            latest = time.monotonic() - seconds
+            expired = []
+            while self._idle and self._idle[0].idle_since <= latest:
+                expired.append(self._idle.popleft())
+        for place in expired:
+            self._vacate(place)
 
     def close(self) -> None:
         """Closes the idle connections now, and each one in use when it comes back. The pool can be used again."""
         with self._lock:
-            idle = [connection for connection, _ in self._idle]
-            self._idle.clear()
+            for place in self._in_use.values():
+                place.is_retired = True
             if self._reaper is not None:
                 self._reaper.cancel()
                 self._reaper = None
-            # Connections in use belong to the old generation: they no longer count, and are closed on return.
-            self._generation += 1
-            self._total = min(len(self._waiters), self._settings.pool_size)
-            for _ in range(self._total):
-                self._waiters.popleft().woken.set()
-        for connection in idle:
-            self._driver.close(connection)
+        self.close_idle()
 
-    def forget(self) -> None:
-        """For a forked child: the parent's connections are neither used nor closed, since both share their sockets."""
-        self._inherited += [connection for connection, _ in self._idle]
-        self._inherited += [connection for connection, _ in self._in_use.values()]
+    def forget(self) -> bool:
+        """For a forked child: the parent's connections are neither used nor closed, since both share their sockets.
+
+        Returns whether there were any.
+        """
+        places = [*self._idle, *self._in_use.values()]
+        self._inherited += [place.connection for place in places if place.connection is not None]
         self._start_empty()
+        return bool(self._inherited)
 
     def stats(self) -> PoolStats:
         """The pool's figures at this moment."""
@@ -226,12 +244,13 @@ class ConnectionPool(Generic[C]):
 
 
 class Lease(Generic[C]):
-    """A connection bound to a thread. When the thread dies without giving it back, it is closed and its slot freed."""
+    """A connection bound to a thread. When the thread dies without giving it back, it goes back by itself."""
 
-    __slots__ = ("_connection", "_pool")
+    __slots__ = ("_connection", "_pool", "_process")
 
     def __init__(self, pool: ConnectionPool[C]) -> None:
         self._pool = pool
+        self._process = os.getpid()
         self._connection: C | None = pool.acquire()
 
     @property
@@ -247,7 +266,7 @@ class Lease(Generic[C]):
             self._pool.release(connection)
 
     def __del__(self) -> None:
-        connection = getattr(self, "_connection", None)
-        if connection is not None:
+        # A forked child loses the parent's other threads, and with them their leases, before the pool hears of it.
+        if getattr(self, "_connection", None) is not None and self._process == os.getpid():
             logger.warning("pool %s: a thread ended without giving its connection back", self._pool.name)
-            self._pool.discard(connection)
+            self.end()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import select
+from collections.abc import Sequence
 from typing import ClassVar
 
 import peewee
@@ -14,14 +16,18 @@ from cream_store.backend import Connection, Database
 from cream_store.environment import DatabaseLocation, Environment
 from cream_store.url import Kind, mask_password
 
+logger = logging.getLogger("cream_store.pool")
+
 _IDLE = psycopg2.extensions.TRANSACTION_STATUS_IDLE
-_UNKNOWN = psycopg2.extensions.TRANSACTION_STATUS_UNKNOWN
+_IN_TRANSACTION = psycopg2.extensions.TRANSACTION_STATUS_INTRANS
+_IN_ERROR = psycopg2.extensions.TRANSACTION_STATUS_INERROR
 
 
 class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
     """A pooled PostgreSQL database, version 15 or newer."""
 
     kind: ClassVar[Kind] = "postgresql"
+    version_query = "SHOW server_version"
     driver_errors = (psycopg2.Error,)
 
     def __init__(self, environment: Environment, location: DatabaseLocation) -> None:
@@ -72,14 +78,21 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
             return False
         return True
 
+    def _is_lost(self, connection: Connection) -> bool:
+        return bool(connection.closed)
+
+    def _is_undone(self, connection: Connection) -> bool:
+        return bool(connection.get_transaction_status() == _IN_ERROR)
+
     def _make_clean(self, connection: Connection) -> bool:
         if connection.closed:
             return False
         status = connection.get_transaction_status()
         if status == _IDLE:
             return True
-        if status == _UNKNOWN:
+        if status not in (_IN_TRANSACTION, _IN_ERROR):
             return False
+        logger.warning("pool %s: a connection came back inside a transaction; rolled back", self.pool.name)
         try:
             with connection.cursor() as cursor:
                 cursor.execute("ROLLBACK")
@@ -100,6 +113,47 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
             " password right?",
             cause=error,
         )
+
+    def limit_lock_waits(self, seconds: float) -> None:
+        self.fetch_all("SELECT set_config('lock_timeout', %s, true)", (f"{round(seconds * 1000)}ms",))
+
+    def describe_lock_holders(self, tables: Sequence[str]) -> list[str]:
+        holders = self.fetch_all(
+            """
+            SELECT a.pid, a.usename, a.application_name, a.state, round(extract(epoch FROM now() - a.xact_start)),
+                   string_agg(DISTINCT c.relname, ', ')
+            FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_stat_activity a ON a.pid = l.pid
+            WHERE l.granted AND a.pid <> pg_backend_pid() AND c.relname = ANY(%s)
+              AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            GROUP BY a.pid, a.usename, a.application_name, a.state, a.xact_start ORDER BY a.xact_start
+            """,
+            (list(tables),),
+        )
+        return [
+            f"process {pid} (user {user}, application {application!r}, {state}, in its transaction for {age or 0} s,"
+            f" tables {held})"
+            for pid, user, application, state, age, held in holders
+        ]
+
+    def end_sessions_on(self, tables: Sequence[str]) -> None:
+        self.fetch_all(
+            "SELECT pg_terminate_backend(pid) FROM (SELECT DISTINCT l.pid FROM pg_locks l JOIN pg_class c"
+            " ON c.oid = l.relation WHERE l.pid <> pg_backend_pid() AND c.relname = ANY(%s)"
+            " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS holders",
+            (list(tables),),
+        )
+
+    def existing_tables(self, tables: Sequence[str]) -> list[str]:
+        rows = self.fetch_all(
+            "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')"
+            " AND relname = ANY(%s)",
+            (list(tables),),
+        )
+        return [name for (name,) in rows]
+
+    def empty_tables(self, tables: Sequence[str]) -> None:
+        if tables:
+            self.change(f"TRUNCATE {_quoted(tables)} RESTART IDENTITY")
 
     def translate(self, error: Exception) -> errors.RepositoryError:
         assert isinstance(error, psycopg2.Error)
@@ -126,6 +180,10 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
         )
 
 
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
 _UNDEFINED_TABLE = "42P01"
 
 _KINDS: dict[str, type[errors.RepositoryError]] = {
@@ -137,6 +195,9 @@ _KINDS: dict[str, type[errors.RepositoryError]] = {
     "40001": errors.RetryableTransactionError,
     "40P01": errors.RetryableTransactionError,
     "55P03": errors.TransactionError,
+    "25P03": errors.ConnectionLostError,  # the server ends a session that is idle in a transaction for too long,
+    "25P04": errors.ConnectionLostError,  # whose transaction lasts too long,
+    "57P05": errors.ConnectionLostError,  # that is idle for too long
     "57P01": errors.ConnectionLostError,
     "57P02": errors.ConnectionLostError,
     "57P03": errors.DatabaseConnectionError,

@@ -7,7 +7,7 @@ import binascii
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from datetime import time as time_of_day
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 
@@ -70,9 +70,7 @@ class QueryBuilder:
 
     def at_most(self, column: str, value: Any) -> QueryBuilder:
         """The column is `value` or less; a `date` includes its whole day in UTC."""
-        if _is_plain_date(value):
-            return self.below(column, value + timedelta(days=1))
-        return self.where(column, "<=", value)
+        return self.where(column, "<=", _last_moment(value))
 
     def above(self, column: str, value: Any) -> QueryBuilder:
         """The column is more than `value`."""
@@ -81,6 +79,12 @@ class QueryBuilder:
     def below(self, column: str, value: Any) -> QueryBuilder:
         """The column is less than `value`; a `date` means its first moment in UTC."""
         return self.where(column, "<", _first_moment(value))
+
+    def on_day(self, column: str, day: date) -> QueryBuilder:
+        """The column lies within a day in UTC. Raises InvalidDataError for anything but a `date`, a datetime too."""
+        if not _is_plain_date(day):
+            raise InvalidDataError(f"{column}: needs a date, got {type(day).__name__}", columns=(column,))
+        return self.at_least(column, day).at_most(column, day)
 
     def one_of(self, column: str, values: Iterable[Any] | None) -> QueryBuilder:
         """The column has one of the values; of none, no row has."""
@@ -122,6 +126,10 @@ def _is_plain_date(value: Any) -> bool:
 
 def _first_moment(value: Any) -> Any:
     return datetime.combine(value, time_of_day.min, UTC) if _is_plain_date(value) else value
+
+
+def _last_moment(value: Any) -> Any:
+    return datetime.combine(value, time_of_day.max, UTC) if _is_plain_date(value) else value
 
 
 def checked_limit(limit: int, name: str = "limit") -> int:

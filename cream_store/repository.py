@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
 from enum import StrEnum
 from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin, is_typeddict
@@ -25,6 +26,7 @@ from uuid import UUID
 import peewee
 from peewee import fn
 
+from cream_store.aggregates import ExactSum
 from cream_store.backend import Database
 from cream_store.clock import utc_now
 from cream_store.database import get_db, transactional
@@ -39,6 +41,7 @@ from cream_store.errors import (
 )
 from cream_store.fields import Column, ForeignKey, SerialField, UUIDField
 from cream_store.queries import (
+    MAX_LIMIT,
     Condition,
     KeysetPage,
     Page,
@@ -52,8 +55,8 @@ from cream_store.queries import (
 )
 from cream_store.records import Record
 from cream_store.row import Row, StoredColumn, columns_of, key_of, table_of
-from cream_store.states import StateMachine
 from cream_store.statement import Param, Statement, params
+from cream_store.states import StateMachine
 from cream_store.url import Kind
 
 Key = UUID | str | int
@@ -159,7 +162,8 @@ class Repository(Generic[R, F, C]):
         latest: dict[tuple[Any, ...], R] = {}
         for record in self._guarded(records):
             given += 1
-            latest[tuple(getattr(record, column.record_name) for column in self._conflict_columns())] = record
+            key = tuple(column.db_value(getattr(record, column.record_name)) for column in self._conflict_columns())
+            latest[key if None not in key else (*key, given)] = record  # NULL meets no stored row
         # In the order of the keys, so that two writers of the same rows queue instead of locking each other out.
         for chunk in _chunks(latest[key] for key in sorted(latest, key=repr)):
             self._insert(chunk, over_stored=True)
@@ -170,13 +174,10 @@ class Repository(Generic[R, F, C]):
     def find_by_id(self, id: Key) -> R | None:
         """The record with that key, or None."""
         key = key_of(self.row)
-        if isinstance(id, str) and not _can_exist(key, id):
-            return None
         statement = self._statement(
             "by id", lambda: self.row.select(*self._columns.values()).where(key == Param("id", key))
         )
-        found = self._fetch(statement, {"id": id})
-        return found[0] if found else None
+        return self._fetch_one(id, statement)
 
     def find_by_id_or_raise(self, id: Key) -> R:
         """The record with that key. Raises NotFoundError."""
@@ -298,6 +299,16 @@ class Repository(Generic[R, F, C]):
         own = self.database.environment
         return None if own is Environment.TEST else own
 
+    def one_environment_of(self, environment: Environment | str | None) -> Environment:
+        """The one environment that a call is about: the given one, else the database's own.
+
+        Raises InvalidDataError on a TEST database, which has rows of both, when none is given.
+        """
+        one = self.environment_of(environment)
+        if one is None:
+            raise InvalidDataError("a TEST database holds rows of PAPER and LIVE: say which", columns=("environment",))
+        return one
+
     def _first(self, builder: QueryBuilder) -> R | None:
         found = self.find(builder.limit(1))
         return found[0] if found else None
@@ -331,6 +342,15 @@ class Repository(Generic[R, F, C]):
         statement = self._statement(("update", names, _shape(builder)), build)
         return self._fetch(statement, {**changes, **values})
 
+    def _upsert_changes(self, record: R, changes: Mapping[str, Any]) -> R:
+        """Stores a new record with changes, or writes the changes alone over the stored one with the same key.
+
+        One statement. Moves `updated_at`, if there is anything to change.
+        """
+        self._guard(record)
+        moved = ("updated_at",) if changes and "updated_at" in self._columns else ()
+        return self._insert([record.replace(**changes)], over_stored=True, only=(*changes, *moved))[0]
+
     def _delete(self, builder: QueryBuilder) -> int:
         values = self._condition_values(builder)
         if values is None:
@@ -340,19 +360,64 @@ class Repository(Generic[R, F, C]):
         )
         return statement.change(self.database, values)
 
-    def _move(self, id: Key, machine: StateMachine[S], to: S, changes: Mapping[str, Any] | None = None) -> R:
+    def _delete_older_than(self, column: str, cutoff: date | datetime | None, builder: QueryBuilder) -> int:
+        """Deletes, in batches, the records that meet the conditions and whose `column` lies before the cutoff.
+
+        A `date` means its first moment in UTC. Raises InvalidDataError for no cutoff: that would mean every record.
+        """
+        if cutoff is None:
+            raise InvalidDataError(f"{table_of(self.row)}: deleting old rows needs a cutoff", table=table_of(self.row))
+        return self._delete_in_batches(builder.below(column, cutoff))
+
+    def _delete_in_batches(self, builder: QueryBuilder) -> int:
+        """Deletes the records that meet the conditions and returns how many they were.
+
+        Outside a transaction, each batch of at most 10,000 is one of its own: no lock is held for long, and what an
+        interrupted deletion did is not done again.
+        """
+        total = 0
+        # Until nothing is left, not until a batch is short: it is short too when somebody else deleted some of it.
+        while deleted := self._delete_batch(builder):
+            total += deleted
+        return total
+
+    @transactional
+    def _delete_batch(self, builder: QueryBuilder) -> int:
+        values = self._condition_values(builder)
+        if values is None:
+            return 0
+        key = key_of(self.row)
+
+        def build() -> peewee.Node:
+            batch = self.row.select(key).where(*self._condition_nodes(builder)).limit(MAX_LIMIT)
+            # The conditions again: a row that was changed while the deletion waited for it may not meet them any more.
+            return self.row.delete().where(key.in_(batch), *self._condition_nodes(builder))
+
+        return self._statement(("delete batch", _shape(builder)), build).change(self.database, values)
+
+    def _move(
+        self,
+        id: Key,
+        machine: StateMachine[S],
+        to: S,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        in_any_case: Mapping[str, Any] | None = None,
+    ) -> R:
         """Brings the record into a state, with other changes, in one UPDATE that holds only from allowed states.
 
-        A record that is in the state already stays as it is. Raises NotFoundError, ConstraintViolationError.
+        A record that is in the state already stays as it is, but for the changes `in_any_case`. Raises NotFoundError,
+        ConstraintViolationError.
         """
-        only_if = query().one_of(machine.column, machine.before(to))
-        moved = self._update_one(id, {machine.column: to, **(changes or {})}, only_if)
+        others = in_any_case or {}
+        can_move = query().one_of(machine.column, machine.before(to))
+        moved = self._update_one(id, {machine.column: to, **others, **(changes or {})}, can_move)
+        # Asked second: somebody else may have brought it there just now.
+        moved = moved or self._update_one(id, others, query().equals(machine.column, to))
         if moved is not None:
             return moved
         current = self.find_by_id_or_raise(id)
         state = getattr(current, machine.column)
-        if state == to:
-            return current
         table = table_of(self.row)
         raise ConstraintViolationError(
             f"{table} {id}: {machine.column} {state} can't become {to}; {machine.describe(state)}",
@@ -378,7 +443,7 @@ class Repository(Generic[R, F, C]):
         statement = self._statement(("aggregate", name, _shape(builder)), build)
         kind = self.database.kind
         decoders = [
-            node.decoder(kind) if isinstance(node, Column | ForeignKey) else getattr(node, "decode", None)
+            node.decoder(kind) if isinstance(node, Column | ForeignKey | ExactSum) else None
             for node in (*group_by, *select)
         ]
         return [
@@ -407,6 +472,13 @@ class Repository(Generic[R, F, C]):
     def _fetch(self, statement: Statement, values: Mapping[str, Any]) -> list[R]:
         """Executes a statement whose rows are whole rows of the table."""
         return self._decode(statement.fetch_all(self.database, values))
+
+    def _fetch_one(self, id: Key, statement: Statement, values: Mapping[str, Any] | None = None) -> R | None:
+        """Executes a statement over the row whose key is the parameter `id`; None when it gives no row."""
+        if isinstance(id, str) and not _can_exist(key_of(self.row), id):
+            return None
+        found = self._fetch(statement, {**(values or {}), "id": id})
+        return found[0] if found else None
 
     def _raise_not_found(self, id: object) -> Any:
         table = table_of(self.row)
@@ -558,17 +630,27 @@ class Repository(Generic[R, F, C]):
         """Refuses what is no record of this repository, or one of another environment."""
         if not isinstance(record, self.record):
             raise InvalidDataError(f"needs a {self.record.__name__}, got {type(record).__name__}")
-        own = self.database.environment
         environment = getattr(record, "environment", None)
-        if environment is not None and environment != own and own is not Environment.TEST:
+        if environment is not None:
+            self._guard_environment(environment)
+
+    def _guard_environment(self, environment: Environment) -> None:
+        """Refuses to write rows of another environment than the database's."""
+        own = self.database.environment
+        if environment != own and own is not Environment.TEST:
             raise EnvironmentMismatchError(
                 f"{table_of(self.row)}: a row of environment {environment} can't be written to the {own} database",
                 table=table_of(self.row),
                 columns=("environment",),
             )
 
-    def _insert(self, records: Sequence[R], *, over_stored: bool = False) -> list[R]:
-        """Inserts records with one statement and returns them as stored, in the same order."""
+    def _insert(
+        self, records: Sequence[R], *, over_stored: bool = False, only: tuple[str, ...] | None = None
+    ) -> list[R]:
+        """Inserts records with one statement and returns them as stored, in the same order.
+
+        With `over_stored`, over stored ones with the same key: all columns but the kept ones, or `only` these.
+        """
         key = key_of(self.row)
         numbered = isinstance(key, SerialField) and all(getattr(r, key.record_name) is None for r in records)
         columns = [(name, column) for name, column in self._columns.items() if not (numbered and column is key)]
@@ -579,12 +661,12 @@ class Repository(Generic[R, F, C]):
             if over_stored:
                 target = self._conflict_columns()
                 kept = {*target, *(column for name, column in columns if name in self.kept_on_conflict)}
-                insert = insert.on_conflict(
-                    conflict_target=target, preserve=[column for _, column in columns if column not in kept]
-                )
+                written = [column for name, column in columns if (column not in kept if only is None else name in only)]
+                # Without a column to write, the statement would not return the stored row.
+                insert = insert.on_conflict(conflict_target=target, preserve=written or target)
             return insert.returning(*self._columns.values())
 
-        statement = self._statement(("insert", len(records), numbered, over_stored), build)
+        statement = self._statement(("insert", len(records), numbered, over_stored, only), build)
         values = {f"{name} {i}": getattr(r, name) for i, r in enumerate(records) for name, _ in columns}
         return self._in_order_of(records, self._fetch(statement, values), numbered)
 
@@ -660,13 +742,18 @@ def _chunks(records: Iterable[R]) -> Iterator[list[R]]:
                 group = group[size:]
 
 
-def _type_arguments(repository: type[Repository[Any, Any, Any]]) -> tuple[Any, Any, Any]:
-    """The record, filters and changes that a class statement names: `Repository[Order, OrderFilters, OrderChanges]`."""
-    for base in repository.__orig_bases__:  # type: ignore[attr-defined]  # set by typing for generic bases
+def _type_arguments(repository: type) -> tuple[Any, ...]:
+    """The record, filters and changes of a repository class, as far as class statements name them.
+
+    `Repository[Order, OrderFilters, OrderChanges]` names all; a base in between may leave some to its own subclasses.
+    """
+    for base in getattr(repository, "__orig_bases__", ()):
         origin = get_origin(base)
+        if origin is Repository:
+            return get_args(base)
         if isinstance(origin, type) and issubclass(origin, Repository):
-            record, filters, changes = get_args(base)
-            return record, filters, changes
+            parameters = dict(zip(getattr(origin, "__parameters__", ()), get_args(base), strict=True))
+            return tuple(parameters.get(argument, argument) for argument in _type_arguments(origin))
     raise TypeError(f"{repository.__name__} needs type arguments: Repository[Record, Filters, Changes]")
 
 

@@ -51,7 +51,7 @@ def _column_list(columns: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class index_declaration:  # noqa: N801  # reads as a declaration, see `index`
+class index_declaration:
     """An index that waits for its table."""
 
     name: str

@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import peewee
 
 from cream_store import errors
-from cream_store.backend import Connection, Cursor, Database
+from cream_store.backend import Connection, Database
 from cream_store.environment import DatabaseLocation, Environment
-from cream_store.url import Kind
+from cream_store.url import Kind, PoolSettings
+
+logger = logging.getLogger("cream_store.pool")
 
 BUSY_TIMEOUT = 5.0
 """Seconds that a writer waits for another one."""
 
 
 class SqliteDatabase(Database, peewee.SqliteDatabase):
-    """A pooled SQLite file. Readers never wait; writing transactions begin IMMEDIATE and so queue instead of failing."""
+    """A pooled SQLite file. Readers never wait; writing transactions begin IMMEDIATE, so they queue, not fail."""
 
     kind: ClassVar[Kind] = "sqlite"
+    version_query = "SELECT sqlite_version()"
     driver_errors = (sqlite3.Error, OverflowError)
 
     def __init__(self, environment: Environment, location: DatabaseLocation) -> None:
         super().__init__(environment, location, returning_clause=True)
         self.path = self.url.target
-        if self.path == ":memory:":
-            # Every connection to :memory: would be a database of its own, so there is one, and it is never idle.
-            settings = self.url.pool
-            self.pool._settings = type(settings)(1, 86_400.0, settings.pool_timeout, settings.connect_timeout)
+
+    @property
+    def _is_in_memory(self) -> bool:
+        return self.url.target == ":memory:"
+
+    def _pool_settings(self) -> PoolSettings:
+        if self._is_in_memory:
+            # Every connection to :memory: would be a database of its own, and closing it the end of its data.
+            return replace(self.url.pool, pool_size=1, pool_idle_timeout=threading.TIMEOUT_MAX)
+        return self.url.pool
 
     def _connect_driver(self) -> Connection:
-        if self.path != ":memory:":
+        if not self._is_in_memory:
+            self._refuse_file_of_parent()
             self._make_directory()
         connection = sqlite3.connect(
             self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=512
@@ -50,6 +63,27 @@ class SqliteDatabase(Database, peewee.SqliteDatabase):
             connection.close()
             raise
         return connection
+
+    # SQLite remembers for each process which locks it holds on a file. A forked child inherits the memory but not the
+    # locks: it would write to a file that the parent, on closing its last connection, believes nobody else to use, and
+    # all of that would be lost. Without a connection at the moment of the fork there is nothing to remember.
+
+    def _before_fork(self) -> None:
+        if not self._is_in_memory:
+            self.pool.close_idle()
+
+    def _after_fork_in_child(self) -> bool:
+        inherited = super()._after_fork_in_child()
+        if inherited and not self._is_in_memory:
+            _files_of_parent.add(Path(self.path).resolve())
+        return inherited
+
+    def _refuse_file_of_parent(self) -> None:
+        if Path(self.path).resolve() in _files_of_parent:
+            raise errors.DatabaseConnectionError(
+                f"can't use {self.path}: this process was forked while its parent was using the file, which SQLite does"
+                " not support; fork when no operation or transaction is under way, or use multiprocessing's `spawn`"
+            )
 
     def _make_directory(self) -> None:
         try:
@@ -70,8 +104,15 @@ class SqliteDatabase(Database, peewee.SqliteDatabase):
     def _is_alive(self, connection: Connection) -> bool:
         return True
 
+    def _is_lost(self, connection: Connection) -> bool:
+        return False
+
+    def _is_undone(self, connection: Connection) -> bool:
+        return not connection.in_transaction
+
     def _make_clean(self, connection: Connection) -> bool:
         if connection.in_transaction:
+            logger.warning("pool %s: a connection came back inside a transaction; rolled back", self.pool.name)
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
         return not connection.in_transaction
@@ -82,8 +123,23 @@ class SqliteDatabase(Database, peewee.SqliteDatabase):
     def advisory_lock(self, name: str) -> None:
         """Nothing to do: a writing transaction excludes every other one already."""
 
-    def _detach(self, cursor: Cursor) -> Cursor:
-        return _FetchedCursor(cursor)
+    def limit_lock_waits(self, seconds: float) -> None:
+        """Nothing to do: the transaction holds the file already."""
+
+    def describe_lock_holders(self, tables: Sequence[str]) -> list[str]:
+        return []
+
+    def end_sessions_on(self, tables: Sequence[str]) -> None:
+        """Nothing to do: SQLite has no sessions to end."""
+
+    def existing_tables(self, tables: Sequence[str]) -> list[str]:
+        found = {name for (name,) in self.fetch_all("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        return [table for table in tables if table in found]
+
+    def empty_tables(self, tables: Sequence[str]) -> None:
+        self.change("PRAGMA defer_foreign_keys = ON")
+        for table in tables:
+            self.change(f'DELETE FROM "{table}"')
 
     def _cannot_connect(self, error: Exception) -> errors.RepositoryError:
         return self.translate(error)
@@ -147,23 +203,4 @@ def _subject_of(name: str, message: str) -> tuple[str | None, tuple[str, ...], s
     return qualified[0][0], tuple(column for _, column in qualified), None
 
 
-class _FetchedCursor:
-    """A cursor whose rows were read already, so that its connection may go on to other work."""
-
-    def __init__(self, cursor: Cursor) -> None:
-        self.description: Any = cursor.description
-        self._rows: Iterator[tuple[Any, ...]] = iter(cursor.fetchall())
-        self.rowcount: int = cursor.rowcount
-        self.lastrowid: int | None = cursor.lastrowid
-
-    def fetchone(self) -> tuple[Any, ...] | None:
-        return next(self._rows, None)
-
-    def fetchall(self) -> list[tuple[Any, ...]]:
-        return list(self._rows)
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        return self._rows
-
-    def close(self) -> None:
-        """Nothing is left to close."""
+_files_of_parent: set[Path] = set()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from cream_store.backend import Database, Transaction
-from cream_store.database import open_database
+from cream_store.database import open_database, with_transaction
 from cream_store.environment import Environment
 from cream_store.errors import PluginError, StoreError
 from cream_store.plugins import Plugin, load_plugins
 from cream_store.pool import PoolStats
 from cream_store.repository import Repository
 from cream_store.row import Row
+from cream_store.seeding import SeedOutcome
+
+if TYPE_CHECKING:
+    from cream_store.schema import Plan
 
 Repo = TypeVar("Repo", bound=Repository[Any, Any, Any])
 
@@ -66,11 +70,47 @@ class Store:
         """The tables of the loaded plugins, referenced tables first."""
         return [row for plugin in self.plugins for row in plugin.rows]
 
-    def push(self) -> list[str]:
-        """Creates what the loaded plugins' schema lacks in the database; returns the statements that were run."""
+    @property
+    def owners(self) -> dict[str, str]:
+        """Which plugin each table belongs to."""
+        return {table: plugin.name for plugin in self.plugins for table in plugin.tables}
+
+    def plan(self, allow: Collection[str] = ()) -> Plan:
+        """What a push would do. Changes nothing."""
+        from cream_store.schema import plan
+
+        return plan(self.database, self.rows, owners=self.owners, allow=allow)
+
+    def push(self, allow: Collection[str] = ()) -> Plan:
+        """Makes the database's schema match the loaded plugins' models; see `cream_store.schema.push`."""
         from cream_store.schema import push
 
-        return push(self.database, self.rows)
+        return push(self.database, self.rows, owners=self.owners, allow=allow)
+
+    def reset(self, *, terminate: bool = False) -> Plan:
+        """Deletes every row of the loaded plugins' tables and makes their schema match; see `schema.reset`."""
+        from cream_store.schema import reset
+
+        return reset(self.database, self.rows, owners=self.owners, terminate=terminate)
+
+    def seed(self, *, force: bool = False, only: str | None = None) -> list[tuple[str, SeedOutcome]]:
+        """Stores the loaded plugins' first configuration, in one transaction; returns what each section came to.
+
+        Writes what is missing; with `force`, replaces what is there; with `only`, replaces that section alone. Raises
+        PluginError for an unknown section.
+        """
+        steps = [step for plugin in self.plugins for step in plugin.seed_steps]
+        if only is not None:
+            if only not in [step.name for step in steps]:
+                raise PluginError(
+                    f"no section {only!r} to seed; there are: {', '.join(step.name for step in steps) or 'none'}"
+                )
+            steps = [step for step in steps if step.name == only]
+
+        def run() -> list[tuple[str, SeedOutcome]]:
+            return [(step.name, step.run(self.database, force or only is not None)) for step in steps]
+
+        return with_transaction(run, self.database)
 
     def transaction(self, *, snapshot: bool = False) -> Transaction:
         """`with store.transaction(): ...` - all or nothing."""

@@ -40,6 +40,13 @@ class DatabaseURL:
     display: str
     """The URL as it may be shown: its password masked."""
 
+    @property
+    def name(self) -> str:
+        """The database's name: on SQLite, the file's."""
+        if self.kind == "sqlite":
+            return Path(self.target).name
+        return unquote(urlsplit(self.target).path.lstrip("/"))
+
     @classmethod
     def parse(cls, url: str) -> DatabaseURL:
         """Reads `postgresql://...` and `sqlite:///path`; raises ConfigurationError, without the password, for others.

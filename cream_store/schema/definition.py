@@ -9,7 +9,7 @@ from typing import Any, Literal
 import peewee
 
 from cream_store.backend import Database
-from cream_store.fields import EnumField, UUIDv7Field
+from cream_store.fields import EnumField, UUIDv7Field, text_literal
 from cream_store.row import Row, columns_of, table_of
 
 ObjectKind = Literal["type", "function", "table", "index"]
@@ -22,6 +22,8 @@ class Definition:
     kind: ObjectKind
     name: str
     sql: str
+    table: str = ""
+    """The table that an index is on."""
 
 
 def definitions(database: Database, rows: Iterable[type[Row]]) -> list[Definition]:
@@ -40,7 +42,7 @@ def _enum_types(rows: Iterable[type[Row]]) -> Iterator[Definition]:
         for column in columns_of(row).values():
             if isinstance(column, EnumField) and column.type_name not in seen:
                 seen.add(column.type_name)
-                values = ", ".join(f"'{member}'" for member in column.members)
+                values = ", ".join(map(text_literal, column.members))
                 yield Definition("type", column.type_name, f'CREATE TYPE "{column.type_name}" AS ENUM ({values})')
 
 
@@ -78,7 +80,7 @@ def _tables(database: Database, rows: Iterable[type[Row]]) -> Iterator[Definitio
         manager: Any = peewee.SchemaManager(row, database=database)
         yield Definition("table", table_of(row), _text(manager._create_table(safe=False)))
         for index, statement in zip(row._meta.fields_to_index(), manager._create_indexes(safe=False), strict=True):
-            indexes.append(Definition("index", index._name, _text(statement)))
+            indexes.append(Definition("index", index._name, _text(statement), table_of(row)))
     yield from indexes
 
 
@@ -87,3 +89,10 @@ def _text(context: peewee.Context) -> str:
     if values:
         raise AssertionError(f"a schema statement has parameters: {sql}")
     return str(sql)
+
+
+def column_definition(database: Database, row: type[Row], column_name: str) -> str:
+    """What a CREATE TABLE statement says about one column."""
+    column = row._meta.columns[column_name]
+    context: Any = database.get_sql_context(scope=peewee.SCOPE_VALUES)
+    return _text(context.sql(column.ddl(context)))

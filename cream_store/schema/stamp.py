@@ -1,4 +1,4 @@
-"""The stamp: the database itself says which environment it belongs to.
+"""What the database says about itself: which environment it belongs to, and which of its objects are ours.
 
 On PostgreSQL it lies in a schema of our own, out of the way of other programs' tables.
 """
@@ -14,19 +14,45 @@ _CREATE = {
     ),
     "sqlite": ("CREATE TABLE IF NOT EXISTS cream_store_metadata (key TEXT PRIMARY KEY, value TEXT NOT NULL)",),
 }
-_WRITE = {
-    "postgresql": "INSERT INTO cream_store.metadata (key, value) VALUES ('environment', %s) ON CONFLICT DO NOTHING",
-    "sqlite": "INSERT INTO cream_store_metadata (key, value) VALUES ('environment', ?) ON CONFLICT DO NOTHING",
+_EXISTS = {
+    "postgresql": "SELECT to_regclass('cream_store.metadata') IS NOT NULL",
+    "sqlite": "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'cream_store_metadata')",
 }
+_READ = {
+    "postgresql": "SELECT value FROM cream_store.metadata WHERE key = %s",
+    "sqlite": "SELECT value FROM cream_store_metadata WHERE key = ?",
+}
+_WRITE = {
+    "postgresql": "INSERT INTO cream_store.metadata (key, value) VALUES (%s, %s)"
+    " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    "sqlite": "INSERT INTO cream_store_metadata (key, value) VALUES (?, ?)"
+    " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+}
+
+_ENVIRONMENT = "environment"
 
 
 def read_stamp(database: Database) -> str | None:
     """The environment that is written in the database; None before the first push."""
-    return database.read_stamp()
+    return read_metadata(database, _ENVIRONMENT)
 
 
 def write_stamp(database: Database) -> None:
     """Writes the database's environment into it, unless one stands there already."""
+    if read_stamp(database) is None:
+        write_metadata(database, _ENVIRONMENT, database.environment.value)
+
+
+def read_metadata(database: Database, key: str) -> str | None:
+    """What the database remembers under a key."""
+    if not database.fetch_all(_EXISTS[database.kind])[0][0]:
+        return None
+    rows = database.fetch_all(_READ[database.kind], (key,))
+    return rows[0][0] if rows else None
+
+
+def write_metadata(database: Database, key: str, value: str) -> None:
+    """Has the database remember something under a key."""
     for statement in _CREATE[database.kind]:
         database.change(statement)
-    database.change(_WRITE[database.kind], (database.environment.value,))
+    database.change(_WRITE[database.kind], (key, value))

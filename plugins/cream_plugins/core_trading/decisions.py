@@ -13,7 +13,7 @@ from uuid import UUID
 
 from peewee import SQL, Case, fn
 
-from cream_plugins.core_trading.cycles import CycleRow
+from cream_plugins.core_trading.cycle_row import CycleRow
 from cream_store import (
     EnumField,
     Environment,
@@ -266,6 +266,7 @@ class DecisionsRepository(Repository[Decision, DecisionFilters, DecisionChanges]
     row = DecisionRow
     default_order = ("-created_at",)
     filter_rules = {"from_date": since("created_at"), "to_date": until("created_at")}
+    kept_on_conflict = ("id", "cycle_id", "status", "environment", "created_at", "executed_at", "closed_at")
 
     def find_by_symbol(
         self, symbol: str, limit: int = 20, environment: Environment | str | None = None
@@ -288,8 +289,9 @@ class DecisionsRepository(Repository[Decision, DecisionFilters, DecisionChanges]
         actions: Sequence[DecisionAction | str] | None = None,
         status: Sequence[DecisionStatus | str] | None = None,
         symbols: Sequence[str] | None = None,
+        limit: int | None = None,
     ) -> list[Decision]:
-        """The decisions of the last hours, newest first. An empty list limits nothing.
+        """The decisions of the last hours, newest first: all, unless there is a limit. An empty list limits nothing.
 
         `lookback_hours`: more than 0, at most ten years; fractions count. Raises InvalidDataError otherwise.
         """
@@ -303,7 +305,8 @@ class DecisionsRepository(Repository[Decision, DecisionFilters, DecisionChanges]
                 "action": actions or None,
                 "status": status or None,
                 "symbol": symbols or None,
-            }
+            },
+            limit=limit,
         )
 
     def update_status(self, id: Key, status: DecisionStatus | str) -> Decision:
@@ -327,9 +330,7 @@ class DecisionsRepository(Repository[Decision, DecisionFilters, DecisionChanges]
             stamps["executed_at"] = now
         if status in DECISION_STATES.terminal:
             stamps["closed_at"] = now
-        if others and (unmoved := self._update_one(id, others, query().equals("status", status))):
-            return unmoved
-        return self._move(id, DECISION_STATES, status, {**others, **stamps})
+        return self._move(id, DECISION_STATES, status, stamps, in_any_case=others)
 
     def count_by_status(self, environment: Environment | str | None = None) -> dict[DecisionStatus, int]:
         """How many decisions have each status; every status is listed."""

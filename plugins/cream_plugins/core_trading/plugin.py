@@ -11,14 +11,30 @@ from cream_store import Repository, Row, hookimpl
 @hookimpl
 def cream_store_rows() -> list[type[Row]]:
     return [
+        core_trading.ConfigVersionRow,
         core_trading.CycleRow,
+        core_trading.CycleEventRow,
         core_trading.DecisionRow,
+        core_trading.AgentOutputRow,
+        core_trading.OrderRow,
+        core_trading.PortfolioSnapshotRow,
+        core_trading.ExecutionOrderSnapshotRow,
+        core_trading.ExecutionPositionSnapshotRow,
+        core_trading.ExecutionRecoveryStateRow,
     ]
 
 
 @hookimpl
 def cream_store_repositories() -> list[type[Repository[Any, Any, Any]]]:
     return [
+        core_trading.ConfigVersionsRepository,
         core_trading.CyclesRepository,
+        core_trading.CycleEventsRepository,
         core_trading.DecisionsRepository,
+        core_trading.AgentOutputsRepository,
+        core_trading.OrdersRepository,
+        core_trading.PortfolioSnapshotsRepository,
+        core_trading.ExecutionOrderSnapshotsRepository,
+        core_trading.ExecutionPositionSnapshotsRepository,
+        core_trading.ExecutionRecoveryStateRepository,
     ]

@@ -1,0 +1,62 @@
+"""What is measured against a database, one function for each row of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from bench.measuring import in_threads, one_by_one
+from bench.peer import Peer
+from bench.workload import Workload
+
+Operation = Callable[[Peer, Workload, int], float]
+"""Seconds of a call, over so many calls (fewer of the dear ones)."""
+
+
+def find_by_id(peer: Peer, workload: Workload, calls: int) -> float:
+    return one_by_one(peer.find_by_id, workload.ids(calls))
+
+
+def create(peer: Peer, workload: Workload, calls: int) -> float:
+    return one_by_one(peer.create, workload.new_decisions(calls))
+
+
+def update(peer: Peer, workload: Workload, calls: int) -> float:
+    return one_by_one(peer.approve, workload.pending_ids(calls))
+
+
+def find_many(peer: Peer, workload: Workload, calls: int) -> float:
+    return one_by_one(peer.find_many, workload.symbols(max(1, calls // 3)))
+
+
+def keyset_first(peer: Peer, workload: Workload, calls: int) -> float:
+    return one_by_one(peer.find_keyset, [None] * max(1, calls // 3))
+
+
+def keyset_deep(peer: Peer, workload: Workload, calls: int) -> float:
+    return one_by_one(peer.find_keyset, [workload.deep_position] * max(1, calls // 3))
+
+
+def create_many(peer: Peer, workload: Workload, calls: int) -> float:
+    return one_by_one(peer.create_many, [workload.new_decisions(20 * calls)])
+
+
+def pool_1_thread(peer: Peer, workload: Workload, calls: int) -> float:
+    return in_threads(peer.check_out_and_return, 1, 20 * calls)
+
+
+def pool_32_threads(peer: Peer, workload: Workload, calls: int) -> float:
+    return in_threads(peer.check_out_and_return, 32, 20 * calls)
+
+
+OPERATIONS: Final[dict[str, Operation]] = {
+    "find_by_id": find_by_id,
+    "create": create,
+    "update": update,
+    "find_many": find_many,
+    "keyset_first": keyset_first,
+    "keyset_deep": keyset_deep,
+    "create_many": create_many,
+    "pool_1_thread": pool_1_thread,
+    "pool_32_threads": pool_32_threads,
+}

@@ -1,0 +1,48 @@
+"""cream-store, as its users use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from bench.peer import Peer
+from bench.workload import PAGE_SIZE, Position
+from cream_plugins.core_trading import Decision, DecisionsRepository, DecisionStatus
+from cream_store import Database
+
+
+class CreamStore(Peer):
+    name = "cream-store"
+
+    def __init__(self, database: Database) -> None:
+        self._pool = database.pool
+        self._decisions = DecisionsRepository(database)
+
+    def find_by_id(self, id: UUID) -> Decision | None:
+        return self._decisions.find_by_id(id)
+
+    def find_many(self, symbol: str) -> tuple[int, list[Decision]]:
+        page = self._decisions.find_many({"symbol": symbol}, limit=PAGE_SIZE)
+        return page.total, page.data
+
+    def find_keyset(self, after: Position | None) -> list[Decision]:
+        return self._decisions.find_keyset(after=after and after.cursor, limit=PAGE_SIZE).data
+
+    def create(self, decision: Decision) -> Decision:
+        return self._decisions.create(decision)
+
+    def create_many(self, decisions: Sequence[Decision]) -> list[Decision]:
+        return self._decisions.create_many(decisions)
+
+    def approve(self, id: UUID) -> Decision:
+        return self._decisions.update_status(id, DecisionStatus.APPROVED)
+
+    def check_out_and_return(self) -> None:
+        self._pool.release(self._pool.acquire())
+
+    def values_of(self, row: Any) -> tuple[Any, ...]:
+        return tuple(row.as_dict().values())
+
+    def close(self) -> None:
+        """The store is not ours to close."""

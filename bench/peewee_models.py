@@ -1,0 +1,89 @@
+"""Peewee's own way: models in and out, on a database of Peewee's with its pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import peewee
+from playhouse.pool import PooledPostgresqlDatabase, PooledSqliteDatabase
+
+from bench.peer import POOL_SIZE, Peer
+from bench.sql import COLUMN_NAMES
+from bench.workload import PAGE_SIZE, Position
+from cream_plugins.core_trading import Decision, DecisionRow, DecisionStatus
+from cream_store import Database, Environment, utc_now
+
+
+class PeeweeModels(Peer):
+    name = "Peewee"
+
+    def __init__(self, database: Database) -> None:
+        self._pool = _pooled_database(database)
+        self._database = _pooled_database(database)
+        self._database.connect()
+        self._bound_before = DecisionRow._meta.database
+        DecisionRow.bind(self._database, bind_refs=False, bind_backrefs=False)
+
+    def find_by_id(self, id: UUID) -> DecisionRow:
+        return DecisionRow.get_by_id(id)
+
+    def find_many(self, symbol: str) -> tuple[int, list[DecisionRow]]:
+        found = DecisionRow.select().where(
+            DecisionRow.environment == Environment.PAPER, DecisionRow.symbol == symbol
+        )
+        newest = found.order_by(DecisionRow.created_at.desc(), DecisionRow.id.desc())
+        return found.count(), list(newest.paginate(1, PAGE_SIZE))
+
+    def find_keyset(self, after: Position | None) -> list[DecisionRow]:
+        found = DecisionRow.select().where(DecisionRow.environment == Environment.PAPER)
+        if after is not None:
+            place = peewee.Tuple(DecisionRow.created_at, DecisionRow.id)
+            found = found.where(place < peewee.Tuple(_value("created_at", after.created_at), _value("id", after.id)))
+        return list(found.order_by(DecisionRow.created_at.desc(), DecisionRow.id.desc()).limit(PAGE_SIZE))
+
+    def create(self, decision: Decision) -> DecisionRow:
+        return DecisionRow.create(**decision.as_dict())
+
+    def create_many(self, decisions: Sequence[Decision]) -> list[DecisionRow]:
+        stored: list[DecisionRow] = []
+        with self._database.atomic():
+            for chunk in peewee.chunked([decision.as_dict() for decision in decisions], 100):
+                stored += DecisionRow.insert_many(chunk).returning(DecisionRow).execute()
+        return stored
+
+    def approve(self, id: UUID) -> DecisionRow:
+        changed = (
+            DecisionRow.update(status=DecisionStatus.APPROVED, updated_at=utc_now())
+            .where(DecisionRow.id == id, DecisionRow.status == DecisionStatus.PENDING)
+            .returning(DecisionRow)
+            .execute()
+        )
+        return next(iter(changed))
+
+    def check_out_and_return(self) -> None:
+        self._pool.connect()
+        self._pool.close()
+
+    def values_of(self, row: Any) -> tuple[Any, ...]:
+        return tuple(getattr(row, name) for name in COLUMN_NAMES)
+
+    def close(self) -> None:
+        DecisionRow.bind(self._bound_before, bind_refs=False, bind_backrefs=False)
+        self._database.close_all()
+        self._pool.close_all()
+
+
+def _value(column: str, value: Any) -> peewee.Value:
+    return peewee.Value(value, converter=getattr(DecisionRow, column).db_value)
+
+
+def _pooled_database(database: Database) -> Any:
+    options: dict[str, Any] = {"max_connections": POOL_SIZE, "timeout": 60}
+    if database.kind == "postgresql":
+        return PooledPostgresqlDatabase(database.url.target, **options)
+    pragmas = {"foreign_keys": 1, "synchronous": "full"}
+    return PooledSqliteDatabase(
+        database.url.target, pragmas=pragmas, returning_clause=True, check_same_thread=False, **options
+    )

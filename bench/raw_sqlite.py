@@ -1,0 +1,154 @@
+"""sqlite3 by hand: one connection in autocommit mode, tuples whose values are decoded to the same types."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import chain, islice
+from queue import LifoQueue
+from typing import Any
+from uuid import UUID
+
+from bench import sql
+from bench.peer import POOL_SIZE, Peer
+from bench.workload import PAGE_SIZE, Position
+from cream_plugins.core_trading import Decision, DecisionAction, DecisionDirection, DecisionStatus, SizeUnit
+from cream_store import Environment, utc_now
+
+Row = tuple[Any, ...]
+
+
+class RawSqlite(Peer):
+    name = "sqlite3"
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._connection = self._connect()
+        self._pool: LifoQueue[sqlite3.Connection] = LifoQueue()
+        for _ in range(POOL_SIZE):
+            self._pool.put(self._connect())
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=512)
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    def find_by_id(self, id: UUID) -> Row | None:
+        row = self._connection.execute(sql.FIND_BY_ID, (str(id),)).fetchone()
+        return None if row is None else _decoded(row)
+
+    def find_many(self, symbol: str) -> tuple[int, list[Row]]:
+        rows = self._connection.execute(sql.FIND_MANY, ("PAPER", symbol, "PAPER", symbol, PAGE_SIZE, 0)).fetchall()
+        return rows[0][0], [_decoded(row[1:]) for row in rows]
+
+    def find_keyset(self, after: Position | None) -> list[Row]:
+        if after is None:
+            rows = self._connection.execute(sql.FIRST_PAGE, ("PAPER", PAGE_SIZE)).fetchall()
+        else:
+            position = (_text(after.created_at), str(after.id))
+            rows = self._connection.execute(sql.LATER_PAGE, ("PAPER", *position, PAGE_SIZE)).fetchall()
+        return [_decoded(row) for row in rows]
+
+    def create(self, decision: Decision) -> Row:
+        # All rows are fetched, because the statement ends, and so commits, with the last one.
+        rows = self._connection.execute(sql.CREATE, _parameters(decision)).fetchall()
+        return _decoded(rows[0])
+
+    def create_many(self, decisions: Sequence[Decision]) -> list[Row]:
+        stored: list[Row] = []
+        remaining = iter(decisions)
+        self._connection.execute("BEGIN IMMEDIATE")
+        while chunk := list(islice(remaining, 100)):
+            parameters = list(chain.from_iterable(map(_parameters, chunk)))
+            stored += self._connection.execute(sql.create_many(len(chunk)), parameters).fetchall()
+        self._connection.execute("COMMIT")
+        return [_decoded(row) for row in stored]
+
+    def approve(self, id: UUID) -> Row:
+        rows = self._connection.execute(sql.APPROVE, ("approved", _text(utc_now()), str(id), "pending")).fetchall()
+        return _decoded(rows[0])
+
+    def check_out_and_return(self) -> None:
+        self._pool.put(self._pool.get())
+
+    def values_of(self, row: Any) -> tuple[Any, ...]:
+        return tuple(row)
+
+    def close(self) -> None:
+        self._connection.close()
+        while not self._pool.empty():
+            self._pool.get().close()
+
+
+def _decoded(row: Row) -> Row:
+    return (
+        UUID(row[0]),
+        UUID(row[1]),
+        row[2],
+        DecisionAction(row[3]),
+        DecisionDirection(row[4]),
+        Decimal(str(row[5])),
+        SizeUnit(row[6]),
+        _optional_decimal(row[7]),
+        _optional_decimal(row[8]),
+        _optional_decimal(row[9]),
+        row[10],
+        row[11],
+        json.loads(row[12]),
+        json.loads(row[13]),
+        _optional_decimal(row[14]),
+        _optional_decimal(row[15]),
+        json.loads(row[16]),
+        DecisionStatus(row[17]),
+        row[18],
+        Environment(row[19]),
+        datetime.fromisoformat(row[20]),
+        datetime.fromisoformat(row[21]),
+        None if row[22] is None else datetime.fromisoformat(row[22]),
+        None if row[23] is None else datetime.fromisoformat(row[23]),
+    )
+
+
+def _parameters(decision: Decision) -> Row:
+    return (
+        str(decision.id),
+        str(decision.cycle_id),
+        decision.symbol,
+        decision.action.value,
+        decision.direction.value,
+        str(decision.size),
+        decision.size_unit.value,
+        _optional_text(decision.entry_price),
+        _optional_text(decision.stop_price),
+        _optional_text(decision.target_price),
+        decision.strategy_family,
+        decision.time_horizon,
+        json.dumps(decision.bullish_factors),
+        json.dumps(decision.bearish_factors),
+        _optional_text(decision.confidence_score),
+        _optional_text(decision.risk_score),
+        json.dumps(decision.metadata),
+        decision.status.value,
+        decision.rationale,
+        decision.environment.value,
+        _text(decision.created_at),
+        _text(decision.updated_at),
+        None if decision.executed_at is None else _text(decision.executed_at),
+        None if decision.closed_at is None else _text(decision.closed_at),
+    )
+
+
+def _optional_decimal(value: float | None) -> Decimal | None:
+    return None if value is None else Decimal(str(value))
+
+
+def _optional_text(value: Decimal | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,34 @@
+"""The SQL of the raw peers: what cream-store sends, written by hand. `?` stands for the driver's placeholder."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final
+
+from cream_plugins.core_trading import Decision
+
+COLUMN_NAMES: Final = tuple(field.name for field in dataclasses.fields(Decision))
+COLUMNS: Final = ", ".join(COLUMN_NAMES)
+PLACEHOLDERS: Final = "(" + ", ".join("?" * len(COLUMN_NAMES)) + ")"
+
+FIND_BY_ID: Final = f"SELECT {COLUMNS} FROM decisions WHERE id = ?"
+FIND_MANY: Final = f"""
+    SELECT (SELECT COUNT(*) FROM decisions WHERE environment = ? AND symbol = ?), {COLUMNS}
+    FROM decisions WHERE environment = ? AND symbol = ?
+    ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?
+"""
+FIRST_PAGE: Final = f"SELECT {COLUMNS} FROM decisions WHERE environment = ? ORDER BY created_at DESC, id DESC LIMIT ?"
+LATER_PAGE: Final = f"""
+    SELECT {COLUMNS} FROM decisions WHERE environment = ? AND (created_at, id) < (?, ?)
+    ORDER BY created_at DESC, id DESC LIMIT ?
+"""
+CREATE: Final = f"INSERT INTO decisions ({COLUMNS}) VALUES {PLACEHOLDERS} RETURNING {COLUMNS}"
+APPROVE: Final = f"""
+    UPDATE decisions SET status = ?, updated_at = ? WHERE id = ? AND status IN (?) RETURNING {COLUMNS}
+"""
+
+
+def create_many(count: int) -> str:
+    """Stores so many rows at once."""
+    rows = ", ".join([PLACEHOLDERS] * count)
+    return f"INSERT INTO decisions ({COLUMNS}) VALUES {rows} RETURNING {COLUMNS}"

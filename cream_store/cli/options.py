@@ -1,0 +1,65 @@
+"""What several commands share: their options, and the store that these describe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cream_store.environment import Environment
+from cream_store.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cream_store.store import Store
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+class _EnvironmentName(click.ParamType[Environment]):
+    name = "environment"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return "|".join(Environment)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Environment:
+        try:
+            return Environment.parse(value)
+        except ConfigurationError as error:
+            self.fail(str(error), param, ctx)
+
+
+def environment_option(command: Decorated) -> Decorated:
+    """`--env`"""
+    return click.option(
+        "--env", "environment", type=_EnvironmentName(), help="The environment; by default CREAM_ENV, else PAPER."
+    )(command)
+
+
+def plugin_option(command: Decorated) -> Decorated:
+    """`--plugin`, any number of times"""
+    return click.option(
+        "--plugin",
+        "plugins",
+        multiple=True,
+        metavar="NAME",
+        help="Only this plugin and what it requires; may be repeated. By default CREAM_PLUGINS, else all.",
+    )(command)
+
+
+def json_option(command: Decorated) -> Decorated:
+    """`--json`"""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
+
+
+def open_store(environment: Environment | None, plugins: tuple[str, ...] = ()) -> Store:
+    """The store that the options describe."""
+    from cream_store.store import Store
+
+    return Store.open(plugins or None, environment=environment)
+
+
+def echo_json(value: Any) -> None:
+    """Prints a value as JSON."""
+    click.echo(json.dumps(value, indent=2))

@@ -1,0 +1,1 @@
+"""The data contract: what every program that shares the database relies on, and readers of what a database has."""
