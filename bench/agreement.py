@@ -1,4 +1,4 @@
-"""Before anything is measured, the peers must give the same answers: a faster one that does less work proves nothing."""
+"""Before anything is measured, the peers must agree: a faster one that does less work proves nothing."""
 
 from __future__ import annotations
 

@@ -51,9 +51,11 @@ def _sqlite_store() -> Iterator[Store]:
     # so hide what is measured.
     memory = Path("/dev/shm")
     directory = memory if memory.is_dir() and shutil.disk_usage(memory).free >= _ROOMY else None
-    with TemporaryDirectory(prefix="cream-store-bench-", dir=directory) as path:
-        with SqliteTemplates(Path(path), _PLUGINS, Environment.PAPER).copy() as store:
-            yield store
+    with (
+        TemporaryDirectory(prefix="cream-store-bench-", dir=directory) as path,
+        SqliteTemplates(Path(path), _PLUGINS, Environment.PAPER).copy() as store,
+    ):
+        yield store
 
 
 @contextmanager

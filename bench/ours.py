@@ -27,7 +27,7 @@ class CreamStore(Peer):
         return page.total, page.data
 
     def find_keyset(self, after: Position | None) -> list[Decision]:
-        return self._decisions.find_keyset(after=after and after.cursor, limit=PAGE_SIZE).data
+        return self._decisions.find_keyset(after=after.cursor if after else None, limit=PAGE_SIZE).data
 
     def create(self, decision: Decision) -> Decision:
         return self._decisions.create(decision)

@@ -14,7 +14,7 @@ POOL_SIZE = 10
 
 
 class Peer(ABC):
-    """What is measured of everyone. Rows come back whole, with values of the same Python types, in the peer's own form."""
+    """What is measured of everyone. Rows come back whole, values in the same Python types, in the peer's own form."""
 
     name: ClassVar[str]
 

@@ -53,7 +53,7 @@ class PeeweeModels(Peer):
                 stored += DecisionRow.insert_many(chunk).returning(DecisionRow).execute()
         return stored
 
-    def approve(self, id: UUID) -> DecisionRow:
+    def approve(self, id: UUID) -> Any:
         changed = (
             DecisionRow.update(status=DecisionStatus.APPROVED, updated_at=utc_now())
             .where(DecisionRow.id == id, DecisionRow.status == DecisionStatus.PENDING)

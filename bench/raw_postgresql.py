@@ -45,7 +45,7 @@ class RawPsycopg2(Peer):
     def _connect(self) -> psycopg2.extensions.connection:
         connection = psycopg2.connect(self._url)
         connection.autocommit = True
-        register_uuid(conn_or_curs=connection)
+        register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]  # of types-psycopg2
         with connection.cursor() as cursor:
             cursor.execute("SET TIME ZONE 'UTC'")
         return connection
@@ -79,7 +79,7 @@ class RawPsycopg2(Peer):
             cursor.execute("BEGIN")
             rows = execute_values(cursor, _CREATE_MANY, map(_parameters, decisions), page_size=100, fetch=True)
             cursor.execute("COMMIT")
-        return rows
+        return list(rows)
 
     def approve(self, id: UUID) -> Row | None:
         cursor = self._connection.cursor()

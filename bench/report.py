@@ -75,7 +75,7 @@ def read_json(path: Path) -> list[Result]:
 
 def machine() -> str:
     """The machine in a few words."""
-    return f"{os.cpu_count()} cores, {platform.system()}, {platform.python_implementation()} {platform.python_version()}"
+    return f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
 def print_table(console: Console, title: str, results: Sequence[Result], earlier: Sequence[Result]) -> None:

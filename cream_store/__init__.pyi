@@ -39,6 +39,7 @@ from .fields import ForeignKey as ForeignKey
 from .fields import IntegerField as IntegerField
 from .fields import JSONField as JSONField
 from .fields import NumericField as NumericField
+from .fields import SecretField as SecretField
 from .fields import SerialField as SerialField
 from .fields import SymbolField as SymbolField
 from .fields import SymbolsField as SymbolsField
@@ -70,6 +71,7 @@ from .row import index as index
 from .row import unique as unique
 from .seeding import SeedOutcome as SeedOutcome
 from .seeding import SeedStep as SeedStep
+from .secret import Secret as Secret
 from .statement import Param as Param
 from .statement import Statement as Statement
 from .statement import sql as sql

@@ -12,7 +12,7 @@ import threading
 import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
@@ -126,10 +126,8 @@ class Database(peewee.Database):
         )
 
     def _close_connection(self, connection: Connection) -> None:
-        try:
+        with suppress(*self.driver_errors):  # It may be broken already, which is often why it is being closed.
             connection.close()
-        except self.driver_errors:
-            pass  # It was broken already, which is often why it is being closed.
 
     def connect(self, reuse_if_open: bool = False) -> bool:
         """Binds a connection to the calling thread until `close()`. Rarely needed: transactions do it themselves."""
@@ -186,7 +184,8 @@ class Database(peewee.Database):
     def run(self, sql: str, parameters: Sequence[Any] | None, read: Callable[[Cursor], T]) -> T:
         """Executes one statement and returns what `read` takes from its cursor.
 
-        Without parameters (None) the driver takes the statement as it is, its percent signs too. Uses the calling thread's transaction if there is one. Raises RepositoryError.
+        Without parameters (None) the driver takes the statement as it is, its percent signs too. Uses the calling
+        thread's transaction if there is one. Raises RepositoryError.
         """
         bound = self._bound_connection()
         if bound is not None:
@@ -200,7 +199,7 @@ class Database(peewee.Database):
     def _bound_connection(self) -> Connection | None:
         """The connection of the calling thread's transaction, or that `connect()` took for it."""
         state = self._state
-        if state.conn is None:
+        if state.lease is None:
             return None
         if state.transactions:
             if self._is_undone(state.conn):
@@ -209,10 +208,9 @@ class Database(peewee.Database):
                     " block, or put what may fail into a nested transaction"
                 )
         elif self._is_lost(state.conn):
-            lease, state.lease = state.lease, None
-            state.conn, state.closed = None, True
-            if lease is not None:
-                lease.end()
+            state.lease.end()
+            state.lease = Lease(self.pool)
+            state.conn = state.lease.connection
         return state.conn
 
     def _run_on(

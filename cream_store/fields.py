@@ -22,6 +22,7 @@ from peewee import SQL
 
 from cream_store.environment import Environment
 from cream_store.errors import InvalidDataError
+from cream_store.secret import Secret
 from cream_store.url import Kind
 
 Decoder = Callable[[Any], Any]
@@ -156,7 +157,7 @@ class TextField(Column):
     """Text of any length."""
 
     field_type = "TEXT"
-    python_type = str
+    python_type: ClassVar[type] = str
 
     def encode(self, value: Any) -> str:
         if not isinstance(value, str):
@@ -178,6 +179,18 @@ def _symbol(column: Column, value: Any) -> str:
     if not symbol:
         column.refuse("a symbol can't be blank")
     return symbol
+
+
+class SecretField(TextField):
+    """Text that must not show: a token, a password, a key. A `Secret` in records; its errors never quote the value."""
+
+    python_type = Secret
+
+    def encode(self, value: Any) -> str:
+        return super().encode(value.reveal() if isinstance(value, Secret) else value)
+
+    def _decoder(self, kind: Kind) -> Decoder | None:
+        return Secret
 
 
 class BooleanField(Column):

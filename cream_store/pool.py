@@ -7,6 +7,7 @@ a while, also when nothing else happens in the process.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import threading
@@ -78,7 +79,6 @@ class ConnectionPool(Generic[C]):
         self.name = name
         self._driver = driver
         self._settings = settings
-        self._inherited: list[C] = []
         self._start_empty()
 
     def _start_empty(self) -> None:
@@ -165,12 +165,11 @@ class ConnectionPool(Generic[C]):
 
     def _vacate(self, place: _Place[C]) -> None:
         """Closes the place's connection, if it has one, before somebody else may make another."""
-        connection, place.connection = place.connection, None
         try:
-            if connection is not None:
-                self._driver.close(connection)
+            if place.connection is not None:
+                self._driver.close(place.connection)
         finally:
-            self._pass_on(place)
+            self._pass_on(_Place())
 
     def _pass_on(self, place: _Place[C]) -> None:
         """Gives a place to the thread that has waited longest, or back to the pool."""
@@ -232,10 +231,12 @@ class ConnectionPool(Generic[C]):
 
         Returns whether there were any.
         """
-        places = [*self._idle, *self._in_use.values()]
-        self._inherited += [place.connection for place in places if place.connection is not None]
+        inherited = [place.connection for place in (*self._idle, *self._in_use.values())]
+        for connection in inherited:
+            # Not even the end of the interpreter may close them.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
         self._start_empty()
-        return bool(self._inherited)
+        return bool(inherited)
 
     def stats(self) -> PoolStats:
         """The pool's figures at this moment."""

@@ -178,6 +178,8 @@ def test_an_environment_without_an_active_version_is_named(versions: ConfigVersi
         versions.get_active_or_raise(LIVE)
     with pytest.raises(InvalidDataError):
         versions.get_active_or_raise("STAGING")
+    with pytest.raises(InvalidDataError, match="say which"):
+        versions.get_active()
 
 
 def test_a_paper_database_means_its_own_environment(paper_store: Store) -> None:
@@ -190,6 +192,16 @@ def test_a_paper_database_means_its_own_environment(paper_store: Store) -> None:
     assert versions.get_active(LIVE) is None
     with pytest.raises(EnvironmentMismatchError):
         versions.create(version(environment=LIVE))
+
+
+def test_another_environment_s_version_is_neither_activated_nor_deactivated(paper_store: Store) -> None:
+    versions = paper_store[ConfigVersionsRepository]
+    live = version(environment=LIVE)
+    ConfigVersionRow.insert(**live.as_dict()).execute(paper_store.database)
+    for act in (versions.activate, versions.deactivate):
+        with pytest.raises(EnvironmentMismatchError):
+            act(live.id)
+    assert versions.find_by_id(live.id) == live
 
 
 def test_the_newest_versions_come_first_and_ties_by_key(versions: ConfigVersionsRepository) -> None:

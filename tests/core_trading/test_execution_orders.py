@@ -96,7 +96,7 @@ def test_every_value_comes_back_as_it_was_saved(orders: ExecutionOrderSnapshotsR
 
 def test_zero_and_nothing_stay_apart(orders: ExecutionOrderSnapshotsRepository) -> None:
     unfilled = orders.save(order(limit_price=Decimal(0), stop_price=None))
-    assert (unfilled.filled_quantity, unfilled.avg_fill_price, unfilled.limit_price) == (0, 0, 0)
+    assert unfilled.filled_quantity == unfilled.avg_fill_price == unfilled.limit_price == 0
     assert unfilled.stop_price is None
 
 
@@ -475,7 +475,7 @@ def test_engines_that_write_one_orders_states_out_of_order_leave_the_last(postgr
         saved = at_once(*(partial(orders.save, snapshot) for snapshot in life))
         assert all(isinstance(one, ExecutionOrderSnapshot) for one in saved)
         last = orders.find_by_id_or_raise("order-1", PAPER)
-        assert (last.status, last.filled_quantity) == (Status.FILLED, 100)
+        assert (last.status, last.filled_quantity) == (Status.FILLED, Decimal(100))
 
 
 def test_engines_that_save_the_same_orders_queue(postgresql_store: Store) -> None:

@@ -42,7 +42,7 @@ def positions(store: Store) -> Positions:
     return store[ExecutionPositionSnapshotsRepository]
 
 
-def held(positions: Positions, environment: Environment = PAPER) -> dict[str, tuple[Decimal, Decimal]]:
+def held(positions: Positions, environment: Environment = PAPER) -> dict[str, tuple[Decimal | int, Decimal | int]]:
     """Quantity and price of every stored position, flat ones too."""
     return {
         symbol: (one.quantity, one.avg_entry_price)

@@ -259,9 +259,13 @@ def test_a_load_sees_one_moment_even_of_writers_that_take_no_turns(postgresql_st
             recovery.orders.save(order(status_message=str(number)))
             recovery.positions.save("AAPL", Decimal(number), Decimal(1), PAPER)
 
+    def write_many() -> None:
+        for number in range(2, 80):
+            write(number)
+
     write(1)
     with ThreadPoolExecutor(1) as another_thread:
-        writing = another_thread.submit(lambda: [write(number) for number in range(2, 80)])
+        writing = another_thread.submit(write_many)
         while not writing.done():
             loaded = recovery.load_state(PAPER)
             assert [Decimal(one.status_message) for one in loaded.orders] == [loaded.positions["AAPL"].quantity]

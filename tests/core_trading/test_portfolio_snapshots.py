@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -61,7 +61,7 @@ def snapshots(store: Store) -> PortfolioSnapshotsRepository:
 
 
 def metrics_of(
-    snapshots: PortfolioSnapshotsRepository, environment: Environment | None = PAPER, days: int = 30
+    snapshots: PortfolioSnapshotsRepository, environment: Environment = PAPER, days: int = 30
 ) -> PerformanceMetrics:
     with clock_set_to(NOW):
         return snapshots.get_performance_metrics(environment, days)
@@ -231,16 +231,33 @@ def test_latest_and_first_are_of_one_environment(snapshots: PortfolioSnapshotsRe
 
     navs = {
         environment: [one.nav for one in (snapshots.get_first(environment), snapshots.get_latest(environment)) if one]
-        for environment in (PAPER, LIVE, None)
+        for environment in (PAPER, LIVE)
     }
 
-    assert navs == {PAPER: [1, 3], LIVE: [7, 9], None: [1, 9]}
+    assert navs == {PAPER: [1, 3], LIVE: [7, 9]}
+
+
+def test_figures_never_mix_environments(snapshots: PortfolioSnapshotsRepository) -> None:
+    snapshots.create_many([snapshot(), snapshot(environment=LIVE)])
+    questions: list[Callable[[], object]] = [
+        snapshots.get_latest,
+        snapshots.get_first,
+        snapshots.get_equity_curve,
+        snapshots.get_performance_metrics,
+        lambda: snapshots.find_by_date(None, NOW.date()),
+    ]
+    for question in questions:
+        with pytest.raises(InvalidDataError, match="say which"):
+            question()
 
 
 def test_a_paper_database_means_its_own_environment(paper_store: Store) -> None:
     snapshots = paper_store[PortfolioSnapshotsRepository]
     snapshots.create(snapshot())
-    assert snapshots.get_latest() == snapshots.get_latest(PAPER)
+    assert snapshots.get_latest() == snapshots.get_first() == snapshots.find_by_date(None, NOW.date())
+    assert [point.nav for point in snapshots.get_equity_curve()] == [100_000]
+    with clock_set_to(NOW):
+        assert snapshots.get_performance_metrics().snapshot_count == 1
     assert snapshots.get_latest(LIVE) is None
     with pytest.raises(EnvironmentMismatchError):
         snapshots.upsert(snapshot(environment=LIVE))

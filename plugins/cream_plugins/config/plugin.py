@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cream_plugins import config
-from cream_store import Repository, Row, hookimpl
+from cream_store import Repository, Row, SeedStep, hookimpl
 
 
 @hookimpl
@@ -26,3 +26,8 @@ def cream_store_repositories() -> list[type[Repository[Any, Any, Any]]]:
         config.UniverseConfigsRepository,
         config.ConstraintsConfigRepository,
     ]
+
+
+@hookimpl
+def cream_store_seed_steps() -> list[SeedStep]:
+    return config.seed_steps()

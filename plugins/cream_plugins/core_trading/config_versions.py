@@ -132,15 +132,15 @@ class ConfigVersionsRepository(Repository[ConfigVersion, ConfigVersionFilters, C
     kept_on_conflict = ("id", "created_at", "active", "activated_at", "deactivated_at")
 
     def get_active(self, environment: Environment | str | None = None) -> ConfigVersion | None:
-        """The active version, if there is one."""
-        return self.first({"environment": environment, "active": True})
+        """The active version of one environment, if there is one."""
+        return self.first({"environment": self.one_environment_of(environment), "active": True})
 
     def get_active_or_raise(self, environment: Environment | str | None = None) -> ConfigVersion:
-        """The active version. Raises NotFoundError when there is none."""
+        """The active version of one environment. Raises NotFoundError when there is none."""
+        environment = self.one_environment_of(environment)
         active = self.get_active(environment)
         if active is None:
-            where = self.environment_of(environment) or "any environment"
-            raise NotFoundError(f"config_versions: no active version in {where}", table="config_versions")
+            raise NotFoundError(f"config_versions: no active version in {environment}", table="config_versions")
         return active
 
     def find_by_environment(self, environment: Environment | str | None = None, limit: int = 20) -> list[ConfigVersion]:
@@ -151,9 +151,11 @@ class ConfigVersionsRepository(Repository[ConfigVersion, ConfigVersionFilters, C
     def activate(self, id: Key) -> ConfigVersion:
         """Makes a version the active one of its environment, in place of the one that was.
 
-        Activating the active version changes nothing. Raises NotFoundError.
+        Activating the active version changes nothing. Raises NotFoundError, and EnvironmentMismatchError for a
+        version of another environment than the database's.
         """
         version = self.find_by_id_or_raise(id)
+        self._guard_environment(version.environment)
         # Two activations at once take turns; else both would find the same version active, and one would fail.
         self.database.advisory_lock(f"active config version of {version.environment}")
         now = utc_now()
@@ -167,8 +169,9 @@ class ConfigVersionsRepository(Repository[ConfigVersion, ConfigVersionFilters, C
     def deactivate(self, id: Key) -> ConfigVersion:
         """Leaves the version's environment without an active one. An inactive version stays as it is.
 
-        Raises NotFoundError.
+        Raises NotFoundError, and EnvironmentMismatchError for a version of another environment than the database's.
         """
+        self._guard_environment(self.find_by_id_or_raise(id).environment)
         ending = {"active": False, "deactivated_at": utc_now()}
         return self._update_one(id, ending, only_if=query().equals("active", True)) or self.find_by_id_or_raise(id)
 

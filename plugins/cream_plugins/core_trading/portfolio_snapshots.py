@@ -15,14 +15,16 @@ from cream_store import (
     IntegerField,
     InvalidDataError,
     NumericField,
-    QueryBuilder,
+    Param,
     Record,
     Repository,
     Row,
     SerialField,
+    Statement,
     TimestampField,
     field,
     index,
+    query,
     record,
     since,
     unique,
@@ -148,6 +150,27 @@ class _Stretch(NamedTuple):
     snapshot_count: int
 
 
+def _select_stretches() -> Node:
+    """A window's stretches. There are few of them, so that a long window with many snapshots costs no memory here."""
+    snapshot = PortfolioSnapshotRow
+    until_then = {"order_by": [snapshot.timestamp]}
+    whole_window = {**until_then, "start": Window.preceding(), "end": Window.following()}
+    series = snapshot.select(
+        snapshot.nav,
+        fn.MAX(snapshot.nav).over(**until_then).alias("peak"),
+        fn.LAST_VALUE(snapshot.nav).over(**whole_window).alias("end"),
+    ).where(
+        snapshot.environment == Param("environment", snapshot.environment),
+        snapshot.timestamp >= Param("start", snapshot.timestamp),
+    )
+    columns = [series.c.peak, fn.MIN(series.c.nav), fn.MAX(series.c.end), fn.COUNT(SQL("*"))]
+    # Peaks only rise: their order is that of time.
+    return Select([series], columns).group_by(series.c.peak).order_by(series.c.peak)
+
+
+_STRETCHES: Final = Statement(_select_stretches)
+
+
 class PortfolioSnapshotsRepository(Repository[PortfolioSnapshot, PortfolioSnapshotFilters, PortfolioSnapshotChanges]):
     """The snapshots of the portfolio.
 
@@ -162,20 +185,20 @@ class PortfolioSnapshotsRepository(Repository[PortfolioSnapshot, PortfolioSnapsh
     conflict_target = ("timestamp", "environment")
 
     def get_latest(self, environment: Environment | str | None = None) -> PortfolioSnapshot | None:
-        """The newest snapshot."""
-        return self.first({"environment": environment})
+        """The newest snapshot of one environment."""
+        return self.first({"environment": self.one_environment_of(environment)})
 
     def get_first(self, environment: Environment | str | None = None) -> PortfolioSnapshot | None:
-        """The oldest snapshot."""
-        return self.first({"environment": environment}, order_by="timestamp")
+        """The oldest snapshot of one environment."""
+        return self.first({"environment": self.one_environment_of(environment)}, order_by="timestamp")
 
     def find_by_date(self, environment: Environment | str | None, date: date) -> PortfolioSnapshot | None:
-        """The newest snapshot of a day in UTC.
+        """The newest snapshot of one environment on a day in UTC.
 
         Raises InvalidDataError for a datetime: whose day it means is for the caller to say.
         """
-        on_day = self._filtered({"environment": environment}).on_day("timestamp", date)
-        return self._first(on_day.order_by("-timestamp"))
+        of_environment = query().equals("environment", self.one_environment_of(environment))
+        return self._first(of_environment.on_day("timestamp", date).order_by("-timestamp"))
 
     def get_equity_curve(
         self,
@@ -184,7 +207,11 @@ class PortfolioSnapshotsRepository(Repository[PortfolioSnapshot, PortfolioSnapsh
         to_date: date | datetime | None = None,
         limit: int = 1000,
     ) -> list[EquityPoint]:
-        """The newest `limit` points of a range, oldest first. A `date` as the upper bound includes its whole day."""
+        """The newest `limit` points of one environment in a range, oldest first.
+
+        A `date` as the upper bound includes its whole day in UTC.
+        """
+        environment = self.one_environment_of(environment)
         newest_first = self.find_all(
             {"environment": environment, "from_date": from_date, "to_date": to_date}, limit=limit
         )
@@ -200,14 +227,13 @@ class PortfolioSnapshotsRepository(Repository[PortfolioSnapshot, PortfolioSnapsh
     def get_performance_metrics(
         self, environment: Environment | str | None = None, days: int = 30
     ) -> PerformanceMetrics:
-        """Figures over the snapshots from `days` days of 24 hours ago on, all of one state of the table.
+        """Figures over one environment's snapshots from `days` days of 24 hours ago on, from one state of the table.
 
         `days`: a whole number from 0 to 36,600. Raises InvalidDataError otherwise.
         """
         if not isinstance(days, int) or isinstance(days, bool) or not 0 <= days <= LONGEST_WINDOW_DAYS:
             raise InvalidDataError(f"days is a whole number from 0 to {LONGEST_WINDOW_DAYS:,}, got {days!r}")
-        window = self._filtered({"environment": environment, "from_date": utc_now() - timedelta(days=days)})
-        stretches = self._stretches(window)
+        stretches = self._stretches(self.one_environment_of(environment), utc_now() - timedelta(days=days))
         if not stretches:
             return _NOTHING
         start_nav, end_nav, max_nav = stretches[0].peak, stretches[-1].end, stretches[-1].peak
@@ -230,32 +256,11 @@ class PortfolioSnapshotsRepository(Repository[PortfolioSnapshot, PortfolioSnapsh
         """
         return self._delete_older_than("timestamp", cutoff, self._filtered({"environment": environment}))
 
-    def _stretches(self, window: QueryBuilder) -> list[_Stretch]:
-        """A window's stretches in the order of time, which is the order of their peaks.
-
-        The database sums them up, so that long windows with many snapshots cost no memory here.
-        """
-        values = self._condition_values(window)
-        if values is None:
-            return []
-
-        def build() -> Node:
-            nav = PortfolioSnapshotRow.nav
-            time = [PortfolioSnapshotRow.timestamp, PortfolioSnapshotRow.id]
-            series = PortfolioSnapshotRow.select(
-                nav,
-                fn.MAX(nav).over(order_by=time).alias("peak"),
-                fn.LAST_VALUE(nav).over(order_by=time, start=Window.preceding(), end=Window.following()).alias("end"),
-            ).where(*self._condition_nodes(window))
-            columns = [series.c.peak, fn.MIN(series.c.nav), fn.MAX(series.c.end), fn.COUNT(SQL("*"))]
-            return Select([series], columns).group_by(series.c.peak).order_by(series.c.peak)
-
-        statement = self._statement(("stretches", len(window.conditions)), build)
+    def _stretches(self, environment: Environment, start: datetime) -> list[_Stretch]:
+        """The stretches since a moment, in the order of time."""
+        rows = _STRETCHES.fetch_all(self.database, {"environment": environment, "start": start})
         amount = PortfolioSnapshotRow.nav.decoder(self.database.kind) or Decimal
-        return [
-            _Stretch(amount(peak), amount(lowest), amount(end), snapshot_count)
-            for peak, lowest, end, snapshot_count in statement.fetch_all(self.database, values)
-        ]
+        return [_Stretch(amount(peak), amount(lowest), amount(end), count) for peak, lowest, end, count in rows]
 
 
 def _percent_of(whole: Decimal, part: Decimal) -> Decimal:

@@ -1,0 +1,403 @@
+"""The pool by itself, over connections that a test can hold up, break and watch."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from cream_store import DatabaseConnectionError
+from cream_store.errors import PoolTimeoutError
+from cream_store.pool import ConnectionPool, Driver, Lease, PoolStats
+from cream_store.url import PoolSettings
+from tests.core.notes import DEADLINE, wait_until
+
+
+class Line:
+    """A connection."""
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self.is_alive = True
+        self.is_clean = True
+
+
+class Exchange:
+    """Where lines are made. Each new one takes as long, and fails, as the test says."""
+
+    def __init__(self) -> None:
+        self.made: list[Line] = []
+        self.may_connect = threading.Event()
+        self.may_connect.set()
+        self.connecting = 0
+        self.failures: list[Exception] = []
+
+    def connect(self) -> Line:
+        self.connecting += 1
+        assert self.may_connect.wait(DEADLINE)
+        self.connecting -= 1
+        if self.failures:
+            raise self.failures.pop()
+        self.made.append(Line())
+        return self.made[-1]
+
+    def close(self, line: Line) -> None:
+        line.is_open = False
+
+    def pool(self, size: int = 1, timeout: float = DEADLINE, idle_timeout: float = DEADLINE) -> ConnectionPool[Line]:
+        driver = Driver(self.connect, self.close, lambda line: line.is_alive, lambda line: line.is_clean)
+        return ConnectionPool("test", driver, PoolSettings(size, idle_timeout, timeout))
+
+
+@pytest.fixture
+def exchange() -> Exchange:
+    return Exchange()
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(50) as executor:
+        yield executor
+
+
+def result_of(future: Future[Any]) -> Any:
+    return future.result(DEADLINE)
+
+
+# Taking and giving back
+
+
+def test_a_connection_is_made_when_first_needed_and_used_again(exchange: Exchange) -> None:
+    pool = exchange.pool(size=10)
+    assert pool.stats() == PoolStats(total=0, idle=0, waiting=0, size=10)
+    first = pool.acquire()
+    assert pool.stats() == PoolStats(total=1, idle=0, waiting=0, size=10)
+    pool.release(first)
+    assert pool.stats() == PoolStats(total=1, idle=1, waiting=0, size=10)
+    assert pool.acquire() is first
+
+
+def test_there_are_never_more_connections_than_the_pool_has_places(
+    exchange: Exchange, threads: ThreadPoolExecutor
+) -> None:
+    pool = exchange.pool(size=3)
+
+    def use_often() -> None:
+        for _ in range(50):
+            connection = pool.acquire()
+            assert pool.stats().total <= 3
+            pool.release(connection)
+
+    for user in [threads.submit(use_often) for _ in range(20)]:
+        result_of(user)
+    assert len(exchange.made) <= 3
+    assert pool.stats().idle == pool.stats().total
+
+
+def test_no_thread_sleeps_while_a_connection_is_free(exchange: Exchange, threads: ThreadPoolExecutor) -> None:
+    """The last of several users of one connection must not have queued just when it came back."""
+    pool = exchange.pool(size=1)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+
+        def use_often() -> None:
+            for _ in range(2000):
+                pool.release(pool.acquire())
+
+        for user in [threads.submit(use_often) for _ in range(3)]:
+            result_of(user)
+    finally:
+        sys.setswitchinterval(interval)
+    assert pool.stats() == PoolStats(total=1, idle=1, waiting=0, size=1)
+
+
+def test_a_connection_that_could_not_be_cleaned_is_closed_and_its_place_freed(exchange: Exchange) -> None:
+    pool = exchange.pool(size=1)
+    spoilt = pool.acquire()
+    spoilt.is_clean = False
+    pool.release(spoilt)
+    assert not spoilt.is_open
+    assert pool.stats().total == 0
+    assert pool.acquire() is not spoilt
+
+
+def test_a_connection_that_died_in_the_pool_is_replaced(exchange: Exchange) -> None:
+    pool = exchange.pool(size=1)
+    dead = pool.acquire()
+    pool.release(dead)
+    dead.is_alive = False
+    replacement = pool.acquire()
+    assert replacement.is_alive
+    assert not dead.is_open
+    assert pool.stats().total == 1
+
+
+# Waiting
+
+
+def test_threads_are_served_in_the_order_in_which_they_came(exchange: Exchange, threads: ThreadPoolExecutor) -> None:
+    pool = exchange.pool(size=1)
+    held = pool.acquire()
+    served: list[int] = []
+
+    def use(number: int) -> None:
+        connection = pool.acquire()
+        served.append(number)
+        pool.release(connection)
+
+    users = []
+    for number in range(20):
+        users.append(threads.submit(use, number))
+        wait_until(lambda: pool.stats().waiting == len(users))
+    pool.release(held)
+    for user in users:
+        result_of(user)
+    assert served == list(range(20))
+
+
+def test_nobody_overtakes_a_waiting_thread(exchange: Exchange, threads: ThreadPoolExecutor) -> None:
+    pool = exchange.pool(size=1)
+    held = pool.acquire()
+    waiting = threads.submit(pool.acquire)
+    wait_until(lambda: pool.stats().waiting == 1)
+    pool.release(held)
+    late = threads.submit(pool.acquire)  # comes when the connection has been given back, but not yet been picked up
+    assert result_of(waiting) is held
+    wait_until(lambda: pool.stats().waiting == 1)
+    assert not late.done()
+    pool.release(held)
+    assert result_of(late) is held
+
+
+def test_waiting_ends_with_an_error_that_tells_what_to_do(exchange: Exchange) -> None:
+    pool = exchange.pool(size=1, timeout=0.01)
+    pool.acquire()
+    with pytest.raises(PoolTimeoutError, match=r"within 0\.01 s: all 1 are in use.*raise pool_size") as caught:
+        pool.acquire()
+    assert isinstance(caught.value, DatabaseConnectionError)
+    assert caught.value.code == "CONNECTION_ERROR"
+
+
+def test_a_thread_that_gave_up_waiting_gets_no_connection_any_more(exchange: Exchange) -> None:
+    pool = exchange.pool(size=1, timeout=0.01)
+    held = pool.acquire()
+    with pytest.raises(PoolTimeoutError):
+        pool.acquire()
+    pool.release(held)
+    assert pool.stats() == PoolStats(total=1, idle=1, waiting=0, size=1)
+    assert pool.acquire() is held
+
+
+def test_a_thread_that_was_interrupted_while_waiting_gets_no_connection_any_more(exchange: Exchange) -> None:
+    pool = exchange.pool(size=1)
+    held = pool.acquire()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(KeyboardInterrupt):
+            pool.acquire()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert pool.stats().waiting == 0
+    pool.release(held)
+    assert pool.acquire() is held
+
+
+def test_a_waiting_thread_takes_the_place_of_a_connection_that_could_not_be_used_again(
+    exchange: Exchange, threads: ThreadPoolExecutor
+) -> None:
+    pool = exchange.pool(size=1)
+    spoilt = pool.acquire()
+    waiting = threads.submit(pool.acquire)
+    wait_until(lambda: pool.stats().waiting == 1)
+    spoilt.is_clean = False
+    pool.release(spoilt)
+    assert result_of(waiting) is not spoilt
+    assert pool.stats().total == 1
+
+
+def test_a_waiting_thread_keeps_its_turn_when_its_connection_dies_on_the_way(
+    exchange: Exchange, threads: ThreadPoolExecutor
+) -> None:
+    pool = exchange.pool(size=1)
+    dying = pool.acquire()
+    first = threads.submit(pool.acquire)
+    wait_until(lambda: pool.stats().waiting == 1)
+    second = threads.submit(pool.acquire)
+    wait_until(lambda: pool.stats().waiting == 2)
+    dying.is_alive = False
+    pool.release(dying)
+    replacement = result_of(first)
+    assert replacement is not dying
+    assert not second.done()
+    pool.release(replacement)
+    assert result_of(second) is replacement
+
+
+# Connecting
+
+
+def test_others_go_on_while_a_connection_is_being_made(exchange: Exchange, threads: ThreadPoolExecutor) -> None:
+    pool = exchange.pool(size=2)
+    quick = pool.acquire()
+    exchange.may_connect.clear()
+    slow = threads.submit(pool.acquire)
+    wait_until(lambda: exchange.connecting)
+
+    assert result_of(threads.submit(pool.stats)) == PoolStats(total=2, idle=0, waiting=0, size=2)
+    pool.release(quick)
+    assert result_of(threads.submit(pool.acquire)) is quick
+    assert not slow.done()
+
+    exchange.may_connect.set()
+    assert result_of(slow) is not quick
+
+
+def test_a_place_whose_connection_could_not_be_made_goes_to_the_next(
+    exchange: Exchange, threads: ThreadPoolExecutor
+) -> None:
+    pool = exchange.pool(size=1)
+    exchange.may_connect.clear()
+    exchange.failures.append(DatabaseConnectionError("no answer"))
+    unlucky = threads.submit(pool.acquire)
+    wait_until(lambda: exchange.connecting)
+    lucky = threads.submit(pool.acquire)
+    wait_until(lambda: pool.stats().waiting == 1)
+
+    exchange.may_connect.set()
+    with pytest.raises(DatabaseConnectionError, match="no answer"):
+        result_of(unlucky)
+    pool.release(result_of(lucky))
+    assert pool.stats() == PoolStats(total=1, idle=1, waiting=0, size=1)
+
+
+# Closing
+
+
+def test_an_idle_connection_is_closed_after_a_while_though_nothing_else_happens(exchange: Exchange) -> None:
+    pool = exchange.pool(size=3, idle_timeout=0.05)
+    for connection in [pool.acquire() for _ in range(3)]:
+        pool.release(connection)
+    wait_until(lambda: pool.stats().total == 0)
+    wait_until(lambda: not any(connection.is_open for connection in exchange.made))
+    pool.release(pool.acquire())
+    wait_until(lambda: pool.stats().total == 0)
+
+
+def test_idle_time_counts_from_the_last_use(exchange: Exchange) -> None:
+    pool = exchange.pool(size=2)
+    used, unused = pool.acquire(), pool.acquire()
+    pool.release(unused)
+    pool.release(used)
+    time.sleep(1)
+    pool.release(pool.acquire())
+    pool.close_idle(seconds=1)
+    assert used.is_open
+    assert not unused.is_open
+
+
+def test_a_connection_in_use_is_never_too_old(exchange: Exchange) -> None:
+    pool = exchange.pool(size=1)
+    held = pool.acquire()
+    pool.close_idle()
+    assert held.is_open
+
+
+def test_closing_the_pool_closes_idle_connections_now_and_others_when_they_come_back(exchange: Exchange) -> None:
+    pool = exchange.pool(size=2)
+    idle, in_use = pool.acquire(), pool.acquire()
+    pool.release(idle)
+    pool.close()
+    assert not idle.is_open
+    assert in_use.is_open
+    assert pool.stats().total == 1
+    pool.release(in_use)
+    assert not in_use.is_open
+    assert pool.stats().total == 0
+
+
+def test_a_closed_pool_goes_on_with_new_connections(exchange: Exchange, threads: ThreadPoolExecutor) -> None:
+    pool = exchange.pool(size=1)
+    held = pool.acquire()
+    waiting = threads.submit(pool.acquire)
+    wait_until(lambda: pool.stats().waiting == 1)
+    pool.close()
+    pool.close()
+    assert not waiting.done()
+    pool.release(held)
+    fresh = result_of(waiting)
+    assert fresh is not held
+    pool.release(fresh)
+    assert pool.acquire() is fresh
+
+
+def test_closing_while_a_connection_is_being_made_counts_right(exchange: Exchange, threads: ThreadPoolExecutor) -> None:
+    pool = exchange.pool(size=2)
+    exchange.may_connect.clear()
+    exchange.failures.append(DatabaseConnectionError("no answer"))
+    connecting = [threads.submit(pool.acquire) for _ in range(2)]
+    wait_until(lambda: exchange.connecting == 2)
+    pool.close()
+    exchange.may_connect.set()
+    wait_until(lambda: all(future.done() for future in connecting))
+    assert pool.stats().total == 1
+    assert len([pool.acquire(), *(future.result() for future in connecting if not future.exception())]) == 2
+    assert pool.stats().total == 2
+
+
+def test_a_connection_goes_back_even_when_no_thread_can_be_started(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Timer, "start", refuse)
+    pool = exchange.pool(idle_timeout=0.01)
+    pool.release(pool.acquire())
+    assert pool.stats().idle == 1
+    monkeypatch.undo()
+    pool.release(pool.acquire())
+    wait_until(lambda: pool.stats().total == 0)
+
+
+# Threads that end
+
+
+def test_a_thread_that_ends_gives_its_connection_back(exchange: Exchange, caplog: pytest.LogCaptureFixture) -> None:
+    pool = exchange.pool(size=1)
+    bound = threading.local()
+
+    def take() -> None:
+        bound.lease = Lease(pool)
+
+    with caplog.at_level(logging.WARNING, "cream_store.pool"):
+        for _ in range(3):
+            thread = threading.Thread(target=take)
+            thread.start()
+            thread.join(DEADLINE)
+    assert pool.stats() == PoolStats(total=1, idle=1, waiting=0, size=1)
+    assert "a thread ended without giving its connection back" in caplog.text
+
+
+def test_a_lease_ends_once(exchange: Exchange) -> None:
+    pool = exchange.pool(size=1)
+    lease = Lease(pool)
+    lease.end()
+    taken_by_another = pool.acquire()
+    lease.end()
+    assert pool.stats().idle == 0
+    assert taken_by_another.is_open
+    with pytest.raises(DatabaseConnectionError, match="given back"):
+        _ = lease.connection
