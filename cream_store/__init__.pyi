@@ -69,9 +69,9 @@ from .row import Row as Row
 from .row import check as check
 from .row import index as index
 from .row import unique as unique
+from .secret import Secret as Secret
 from .seeding import SeedOutcome as SeedOutcome
 from .seeding import SeedStep as SeedStep
-from .secret import Secret as Secret
 from .statement import Param as Param
 from .statement import Statement as Statement
 from .statement import sql as sql

@@ -73,6 +73,9 @@ class _CurrentDatabase(peewee.DatabaseProxy):
     """Stands for whatever `get_db()` gives at the moment of use."""
 
     def __getattr__(self, name: str) -> Any:
+        # Programs that inspect whatever they find in a module, pytest among them, must not choose a database by that.
+        if name.startswith("_"):
+            raise AttributeError(name)
         return getattr(get_db(), name)
 
     # Peewee's proxy answers these itself, without asking the database behind it.
@@ -91,6 +94,9 @@ class _CurrentDatabase(peewee.DatabaseProxy):
 
     def savepoint(self) -> Transaction:  # type: ignore[override]  # instead of Peewee's
         return get_db().savepoint()
+
+    def connection_context(self) -> Any:
+        return get_db().connection_context()
 
     def __repr__(self) -> str:
         return "<the current environment's database>"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from cream_store.errors import ConfigurationError
+from cream_store.url import sqlite_url
 
 logger = logging.getLogger("cream_store")
 
@@ -49,7 +50,7 @@ class Environment(StrEnum):
 class DatabaseLocation:
     """A database URL, and how it was chosen."""
 
-    url: str
+    url: str = field(repr=False)
     source: str
     is_live_fallback: bool = False
     """PAPER had no URL of its own and took `DATABASE_URL`, which is LIVE's."""
@@ -85,7 +86,7 @@ def locate_database(environment: Environment, variables: Mapping[str, str] | Non
             if live := given("DATABASE_URL"):
                 _warn_of_live_fallback()
                 return DatabaseLocation(live.url, live.source, is_live_fallback=True)
-            return DatabaseLocation(f"sqlite:///{data_directory(variables) / 'paper.db'}", "embedded")
+            return DatabaseLocation(sqlite_url(data_directory(variables) / "paper.db"), "embedded")
 
 
 def data_directory(variables: Mapping[str, str] | None = None) -> Path:

@@ -14,7 +14,7 @@ import psycopg2.extensions
 from cream_store import errors
 from cream_store.backend import Connection, Database
 from cream_store.environment import DatabaseLocation, Environment
-from cream_store.url import Kind, mask_password
+from cream_store.url import Kind, mask_password, without_secrets
 
 logger = logging.getLogger("cream_store.pool")
 
@@ -35,7 +35,7 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
         try:
             given = psycopg2.extensions.parse_dsn(self.url.target)
         except psycopg2.ProgrammingError as error:
-            reason = mask_password(str(error)).strip()
+            reason = without_secrets(str(error).strip(), self.url.display)
             raise errors.ConfigurationError(f"malformed database URL {self.url.display}: {reason}") from None
         self._connection_parameters = {
             "connect_timeout": str(max(2, round(self.url.pool.connect_timeout))),

@@ -11,18 +11,14 @@ from datetime import UTC, date, datetime
 from datetime import time as time_of_day
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 
-import peewee
-from peewee import SQL
-
 from cream_store.errors import InvalidDataError
-from cream_store.fields import Column, EnumField, ForeignKey
 
 R = TypeVar("R")
 
 MAX_LIMIT: Final = 10_000
 """Rows of a page at most."""
 
-Operator = Literal["=", "!=", "<", "<=", ">", ">=", "in", "not in", "null", "not null", "contains"]
+Operator = Literal["=", "!=", "<", "<=", ">", ">=", "in", "not in", "null", "not null", "contains", "has"]
 
 
 class Condition(NamedTuple):
@@ -94,6 +90,10 @@ class QueryBuilder:
         """The column has none of the values."""
         return self.where(column, "not in", None if values is None else tuple(values))
 
+    def has(self, column: str, *elements: Any) -> QueryBuilder:
+        """The column is a JSON array with one of the elements; with none of none."""
+        return self.where(column, "has", elements)
+
     def is_null(self, column: str, is_null: bool = True) -> QueryBuilder:
         """The column is NULL, or is not."""
         return self.where(column, "null" if is_null else "not null", True)
@@ -144,42 +144,6 @@ def checked_offset(offset: int) -> int:
     if not isinstance(offset, int) or isinstance(offset, bool) or not 0 <= offset < 2**63:
         raise InvalidDataError(f"offset is a whole number from 0, got {offset!r}")
     return offset
-
-
-def condition_node(column: Column | ForeignKey, operator: Operator, parameters: Sequence[peewee.Node]) -> peewee.Node:
-    """The SQL of a condition."""
-    match operator:
-        case "=":
-            return column == parameters[0]
-        case "!=":
-            return column != parameters[0]
-        case "<":
-            return column < parameters[0]
-        case "<=":
-            return column <= parameters[0]
-        case ">":
-            return column > parameters[0]
-        case ">=":
-            return column >= parameters[0]
-        case "in":
-            return column.in_(list(parameters))
-        case "not in":
-            return column.not_in(list(parameters))
-        case "null":
-            return column.is_null()
-        case "not null":
-            return column.is_null(False)
-        case "contains":
-            # LIKE has no meaning for PostgreSQL's enum types.
-            text = column.cast("TEXT") if isinstance(column, EnumField) else column
-            pattern = peewee.NodeList((parameters[0], SQL("ESCAPE '\\'")))
-            return peewee.Expression(text, peewee.OP.ILIKE, pattern)
-
-
-def like_pattern(text: str) -> str:
-    """A LIKE pattern that finds the text anywhere, with wildcards taken literally."""
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"
 
 
 @dataclass(frozen=True, slots=True)

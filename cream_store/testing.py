@@ -19,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from cream_store.environment import Environment
 from cream_store.store import Store
+from cream_store.url import DatabaseURL, sqlite_url
 
 
 class Templates(ABC):
@@ -74,7 +75,7 @@ class SqliteTemplates(Templates):
         return self._url(f"test-{number}")
 
     def _drop_copy(self, url: str) -> None:
-        file = Path("/" + urlsplit(url).path.lstrip("/"))
+        file = Path(DatabaseURL.parse(url).target)
         for path in file.parent.glob(f"{file.name}*"):
             path.unlink()
 
@@ -82,7 +83,7 @@ class SqliteTemplates(Templates):
         return self._directory.absolute() / f"{name}.db"
 
     def _url(self, name: str) -> str:
-        return f"sqlite:///{self._path(name)}"
+        return sqlite_url(self._path(name))
 
 
 class PostgresqlTemplates(Templates):

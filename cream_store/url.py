@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from typing import Any, Final, Literal
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from cream_store.errors import ConfigurationError
 
 Kind = Literal["postgresql", "sqlite"]
 
 MASK = "***"
+
+_KINDS: Final[dict[str, Kind]] = {"postgresql": "postgresql", "postgres": "postgresql", "sqlite": "sqlite"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class DatabaseURL:
     """A parsed database URL."""
 
     kind: Kind
-    target: str
+    target: str = field(repr=False)
     """SQLite: the file's path, or `:memory:`. PostgreSQL: the URL less our own settings, for libpq."""
     pool: PoolSettings
     display: str
@@ -53,31 +55,61 @@ class DatabaseURL:
 
         `sqlite:///relative.db` and `sqlite:////absolute.db` name files, `sqlite:///:memory:` a private database.
         """
+        display = mask_password(url)
+        kind = _KINDS.get(url.partition("://")[0].lower())
+        if kind is None:
+            # What has no scheme may be anything, and its password anywhere: it is not shown.
+            shown = f" {display}" if re.match(r"[A-Za-z0-9+.-]+://", url) else ""
+            raise ConfigurationError(
+                f"database URL{shown} has no known scheme: it starts with postgresql:// or sqlite:///"
+            )
         try:
             parts = urlsplit(url)
-        except ValueError as error:
-            raise ConfigurationError(f"malformed database URL {mask_password(url)}: {error}") from None
-        display = mask_password(url)
-        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        except ValueError:
+            raise _malformed(display) from None  # the reason may quote the password
+        if "#" in url:
+            raise _malformed(display)
+        # A plus is a plus here, as for libpq; only web forms mean a space by it.
+        query = dict(parse_qsl(parts.query.replace("+", "%2B"), keep_blank_values=True))
         pool = _pool_settings(query, display)
-        if parts.scheme in ("postgresql", "postgres"):
-            target = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(query), ""))
-            return cls("postgresql", target, pool, display)
-        if parts.scheme == "sqlite":
-            path = unquote(parts.path.removeprefix("/"))
-            if parts.netloc or not path:
-                raise ConfigurationError(
-                    f"malformed database URL {display}: write sqlite:///relative.db, sqlite:////absolute.db"
-                    " or sqlite:///:memory:"
-                )
-            if query:
-                raise ConfigurationError(
-                    f"unknown setting {', '.join(sorted(query))} in {display}; known: {_known_settings()}"
-                )
-            return cls("sqlite", path if path == ":memory:" else str(Path(path).absolute()), pool, display)
+        target = (_libpq_url if kind == "postgresql" else _sqlite_path)(parts, query, display)
+        return cls(kind, target, pool, display)
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file."""
+    return f"sqlite:///{quote(str(path))}"
+
+
+_HOST: Final = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:\d*)?")
+"""A host of a PostgreSQL URL: a name or an address, perhaps with a port."""
+
+
+def _libpq_url(parts: SplitResult, query: dict[str, str], display: str) -> str:
+    # What is not escaped in a password would make its pieces a host, a port or a database, which are shown.
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    if parts.netloc.count("@") > 1 or "@" in parts.path or not all(map(_HOST.fullmatch, hosts)):
+        raise _malformed(display)
+    return urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(query, quote_via=quote), ""))
+
+
+def _sqlite_path(parts: SplitResult, query: dict[str, str], display: str) -> str:
+    path = unquote(parts.path.removeprefix("/"))
+    if parts.netloc or not path or "\0" in path:
         raise ConfigurationError(
-            f"database URL {display} has no known scheme: it starts with postgresql:// or sqlite:///"
+            f"malformed database URL {display}: write sqlite:///relative.db, sqlite:////absolute.db"
+            " or sqlite:///:memory:"
         )
+    if query:
+        raise ConfigurationError(f"unknown setting {', '.join(sorted(query))} in {display}; known: {_known_settings()}")
+    return path if path == ":memory:" else str(Path(path).absolute())
+
+
+def _malformed(display: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"malformed database URL {display}: in user names, passwords and paths, write @ as %40, : as %3A, / as %2F,"
+        " ? as %3F, # as %23, [ as %5B, ] as %5D and % as %25; a port is a number"
+    )
 
 
 def _known_settings() -> str:
@@ -105,4 +137,9 @@ def _pool_settings(query: dict[str, str], display: str) -> PoolSettings:
 def mask_password(url: str) -> str:
     """The URL with its password replaced by `***`, wherever it stands; also for text that is no proper URL."""
     masked = re.sub(r"(?<=://)([^/?#@:]*):.*@", rf"\1:{MASK}@", url)
-    return re.sub(r"(?i)([?&](?:password|sslpassword)=)[^&#]*", rf"\1{MASK}", masked)
+    return re.sub(r"(?i)([?&](?:ssl)?password=)[^&]*", rf"\1{MASK}", masked)
+
+
+def without_secrets(reason: str, display: str) -> str:
+    """A driver's reason for refusing a URL, less what it quotes of it that is not displayed."""
+    return re.sub(r'"(.*)"', lambda quoted: quoted[0] if quoted[1] in display else f'"{MASK}"', reason)

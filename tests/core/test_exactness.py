@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal, localcontext
@@ -22,6 +23,7 @@ from cream_store import (
     BooleanField,
     Changes,
     ChoiceField,
+    Database,
     EnumField,
     Environment,
     EnvironmentField,
@@ -33,7 +35,6 @@ from cream_store import (
     Record,
     Repository,
     Row,
-    Store,
     SymbolField,
     TextField,
     TimestampField,
@@ -41,6 +42,7 @@ from cream_store import (
     UUIDv7Field,
     field,
     new_id,
+    query,
     record,
 )
 from cream_store.fields import TimestampTextField
@@ -49,7 +51,7 @@ from tests.conftest import BACK_ENDS, templates
 
 # The same values in every run, and as many as a quick suite allows.
 thoroughly = settings(
-    max_examples=60,
+    max_examples=50,
     deadline=None,
     derandomize=True,
     database=None,
@@ -63,6 +65,10 @@ class Colour(StrEnum):
     BLUE = "It's 100% blue"
 
 
+class Old(str, Enum):  # noqa: UP042  # a kind that many programs have: `str` gives its name, not its value
+    ONE = "one"
+
+
 class EveryTypeRow(Row):
     id = UUIDv7Field(primary_key=True)
     text = TextField(null=True)
@@ -71,15 +77,10 @@ class EveryTypeRow(Row):
     small = IntegerField(null=True)
     big = BigIntegerField(null=True)
     numeric_4_3 = NumericField(4, 3, null=True)
-    numeric_4_2 = NumericField(4, 2, null=True)
-    numeric_8_6 = NumericField(8, 6, null=True)
-    numeric_12_4 = NumericField(12, 4, null=True)
     numeric_14_4 = NumericField(14, 4, null=True)
     numeric_16_2 = NumericField(16, 2, null=True)
     numeric_18_0 = NumericField(18, 0, null=True)
-    numeric_18_2 = NumericField(18, 2, null=True)
     numeric_18_8 = NumericField(18, 8, null=True)
-    numeric_18_18 = NumericField(18, 18, null=True)
     numeric_30_0 = NumericField(30, 0, null=True)
     reference = UUIDField(null=True)
     moment = TimestampField(null=True)
@@ -103,15 +104,10 @@ class EveryType(Record):
     small: int | None = None
     big: int | None = None
     numeric_4_3: Decimal | None = None
-    numeric_4_2: Decimal | None = None
-    numeric_8_6: Decimal | None = None
-    numeric_12_4: Decimal | None = None
     numeric_14_4: Decimal | None = None
     numeric_16_2: Decimal | None = None
     numeric_18_0: int | None = None
-    numeric_18_2: Decimal | None = None
     numeric_18_8: Decimal | None = None
-    numeric_18_18: Decimal | None = None
     numeric_30_0: int | None = None
     reference: UUID | None = None
     moment: datetime | None = None
@@ -130,21 +126,23 @@ class EveryTypeRepository(Repository[EveryType, Filters, Changes]):
 NUMERICS = [column for column in vars(EveryTypeRow)["_meta"].sorted_fields if isinstance(column, NumericField)]
 
 
-@pytest.fixture(params=BACK_ENDS[:2])
-def exact_store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    """A database with a table that has a column of every type, on SQLite and on the newest PostgreSQL.
+@pytest.fixture(scope="module", params=BACK_ENDS[:2])
+def scratch(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database with a table that has a column of every type, on SQLite and on the newest PostgreSQL."""
+    with templates(request.param, ("core-trading",), Environment.TEST).copy() as store:
+        push(store.database, [EveryTypeRow])
+        yield store.database
 
-    In one transaction, since nothing of it needs to stay.
-    """
-    with templates(request.param, None, Environment.TEST).copy() as store:
-        push(store.database, [*store.rows, EveryTypeRow])
-        with store.transaction():
-            yield store
+
+class RollBack(Exception):
+    """Nothing that a test stores needs to stay."""
 
 
 @pytest.fixture
-def repository(exact_store: Store) -> EveryTypeRepository:
-    return EveryTypeRepository(exact_store.database)
+def repository(scratch: Database) -> Iterator[EveryTypeRepository]:
+    with suppress(RollBack), scratch.transaction():
+        yield EveryTypeRepository(scratch)
+        raise RollBack
 
 
 def stored(repository: EveryTypeRepository, column: str, value: Any) -> Any:
@@ -197,9 +195,6 @@ class TestText:
         assert_refused(repository, "text", value)
 
     def test_a_member_of_any_enum_of_text_is_its_value(self, repository: EveryTypeRepository) -> None:
-        class Old(str, Enum):
-            ONE = "one"
-
         assert stored(repository, "text", Old.ONE) == "one"
         assert stored(repository, "text", Colour.RED) == "red"
 
@@ -299,7 +294,15 @@ class TestNumerics:
         digits = exact_digits(column, repository)
         extreme = Decimal("9" * digits + "0" * (width(column, repository) - digits) + f"E-{column.scale}")
         smallest = Decimal(f"1E-{column.scale}")
-        for number in (extreme, -extreme, smallest, -smallest, Decimal(0), Decimal("-0"), Decimal("0E+10")):
+        for number in (
+            extreme,
+            extreme.copy_negate(),
+            smallest,
+            -smallest,
+            Decimal(0),
+            Decimal("-0"),
+            Decimal("0E+10"),
+        ):
             assert stored(repository, column.column_name, number) == number
         assert str(stored(repository, column.column_name, Decimal("-0"))) == str(Decimal(f"0E-{column.scale}"))
 
@@ -322,38 +325,20 @@ class TestNumerics:
 
     @thoroughly
     @given(data=st.data())
-    def test_more_decimals_are_refused(
+    def test_what_does_not_fit_is_refused(
         self, repository: EveryTypeRepository, column: NumericField, data: st.DataObject
     ) -> None:
-        fits = data.draw(numbers(column, column.precision, column.precision))
-        digit, further = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 30))
-        excess = Decimal(f"{digit}E-{column.scale + further}")
-        with localcontext(prec=100):
-            assert_refused(repository, column.column_name, fits + excess)
+        sign = data.draw(st.sampled_from(["", "-"]))
+        too_large = data.draw(st.integers(10**column.precision, 10 ** (column.precision + 40)))
+        assert_refused(repository, column.column_name, Decimal(f"{sign}{too_large}E-{column.scale}"))
+        too_fine, places = data.draw(st.integers(0, 10 ** (column.precision - 1) - 1)), data.draw(st.integers(1, 30))
+        assert_refused(repository, column.column_name, Decimal(f"{sign}{too_fine}1E-{column.scale + places}"))
 
-    @thoroughly
-    @given(data=st.data())
-    def test_more_digits_are_refused(
-        self, repository: EveryTypeRepository, column: NumericField, data: st.DataObject
-    ) -> None:
-        beyond = data.draw(st.integers(10**column.precision, 10 ** (column.precision + 40)))
-        sign = data.draw(st.sampled_from([1, -1]))
-        assert_refused(repository, column.column_name, Decimal(f"{sign * beyond}E-{column.scale}"))
-
-    @pytest.mark.parametrize(
-        "value",
-        [
-            *map(
-                Decimal, ("NaN", "-NaN", "sNaN", "Infinity", "-Infinity", "1E+400", "1E-400", "1E+999999", "1E-999999")
-            ),
-            *(0.0, 0.5, math.nan, math.inf, True, False, "1", b"1", 1j),
-        ],
-        ids=kind,
-    )
-    def test_what_is_no_exact_number_is_refused(
-        self, repository: EveryTypeRepository, column: NumericField, value: object
-    ) -> None:
-        assert_refused(repository, column.column_name, value)
+    def test_what_is_no_exact_number_is_refused(self, repository: EveryTypeRepository, column: NumericField) -> None:
+        for text in ("NaN", "-NaN", "sNaN", "Infinity", "-Infinity", "1E+400", "1E-400", "1E+999999", "1E-999999"):
+            assert_refused(repository, column.column_name, Decimal(text))
+        for value in (0.0, 0.5, math.nan, math.inf, True, False, "1", b"1", 1j):
+            assert_refused(repository, column.column_name, value)
 
     def test_digits_that_sqlite_would_lose_are_refused_there(
         self, repository: EveryTypeRepository, column: NumericField
@@ -382,6 +367,12 @@ class Nowhere(tzinfo):
     def utcoffset(self, moment: datetime | None) -> None:
         return None
 
+    def dst(self, moment: datetime | None) -> None:
+        return None
+
+    def tzname(self, moment: datetime | None) -> str:
+        return "nowhere"
+
 
 offsets = st.builds(
     lambda seconds: timezone(timedelta(seconds=seconds)), st.integers(-86_399, 86_399)
@@ -389,12 +380,14 @@ offsets = st.builds(
 
 FIRST = datetime(1, 1, 1, tzinfo=UTC)
 LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+# Without a time zone, and far enough from the ends for every one.
+SECOND_DAY, LAST_DAY = datetime(1, 1, 2), datetime(9999, 12, 31)  # noqa: DTZ001
 
 
 @pytest.mark.parametrize("column", ["moment", "moment_text"])
 class TestMoments:
     @thoroughly
-    @given(moment=st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30, 23, 59, 59), timezones=offsets))
+    @given(moment=st.datetimes(SECOND_DAY, LAST_DAY, timezones=offsets))
     @example(moment=FIRST)
     @example(moment=LAST)
     @example(moment=datetime(2024, 1, 1, 12, 30, 0, 1, tzinfo=UTC))
@@ -433,7 +426,8 @@ class TestMoments:
             LAST - timedelta.resolution,
             LAST,
         ]
-        repository.create_many(EveryType(**{column: moment}) for moment in reversed(moments))
+        in_no_order: list[dict[str, Any]] = [{column: moment} for moment in reversed(moments)]
+        repository.create_many(EveryType(**given) for given in in_no_order)
         assert [getattr(found, column) for found in repository.find_all(order_by=column)] == moments
 
 
@@ -499,10 +493,6 @@ def nested(levels: int, innermost: Any) -> list[Any]:
     for _ in range(levels - 1):
         document = [document]
     return document
-
-
-class Old(str, Enum):
-    ONE = "one"
 
 
 class TestDocuments:
@@ -589,12 +579,12 @@ class TestMissingAndEmpty:
         assert repository.create(empty) == empty
 
     def test_zero_false_and_empty_are_values(self, repository: EveryTypeRepository) -> None:
-        zeros = EveryType(text="", flag=False, small=0, big=0, numeric_12_4=Decimal(0), numeric_18_0=0)
+        zeros = EveryType(text="", flag=False, small=0, big=0, numeric_14_4=Decimal(0), numeric_18_0=0)
         assert repository.create(zeros) == zeros
         assert repository.update(repository.create(EveryType()).id, {"text": "", "flag": False, "small": 0}).small == 0
         assert repository.count({"flag": False}) == 2
         assert repository.count({"small": 0}) == 2
-        assert repository.count({"numeric_12_4": Decimal(0)}) == 1
+        assert repository.count({"numeric_14_4": Decimal(0)}) == 1
 
 
 @dataclass(frozen=True)
@@ -611,8 +601,8 @@ SAMPLES = [
     Sample("flag", True),
     Sample("small", -5),
     Sample("big", 2**62),
-    Sample("numeric_12_4", Decimal("0.1")),
-    Sample("numeric_18_2", Decimal("12345678901.23")),
+    Sample("numeric_14_4", Decimal("0.1")),
+    Sample("numeric_18_8", Decimal("1234567890.12345")),
     Sample("numeric_18_0", 123_456_789_012_345_678),
     Sample("reference", UUID(int=7)),
     Sample("moment", datetime(2024, 1, 1, 12, 30, 0, 1, tzinfo=UTC)),
@@ -628,7 +618,31 @@ def test_a_stored_value_is_found_again(repository: EveryTypeRepository, sample: 
     created = repository.create(EveryType(**{sample.column: sample.value}))
     repository.create(EveryType())
     assert repository.find_all({sample.column: sample.value}) == [created]
-    assert repository.find_all({sample.column: [sample.value]}) == [created]
+    assert repository.find(query().one_of(sample.column, [sample.value])) == [created]
+
+
+UNSTORABLE: dict[str, Any] = {sample.column: object() for sample in SAMPLES} | {
+    "text": "\x00",
+    "moment": SECOND_DAY,
+    "items": [{}.keys()],
+}
+
+
+@pytest.mark.parametrize("column", UNSTORABLE)
+def test_no_way_of_writing_takes_what_cant_be_stored(repository: EveryTypeRepository, column: str) -> None:
+    there = repository.create(EveryType())
+    bad = EveryType(**{column: UNSTORABLE[column]})
+    for write in (
+        lambda: repository.create_many([EveryType(), bad]),
+        lambda: repository.upsert(bad),
+        lambda: repository.upsert(bad.replace(id=there.id)),
+        lambda: repository.upsert_many([EveryType(), bad]),
+        lambda: repository.update(there.id, {column: UNSTORABLE[column]}),
+    ):
+        with pytest.raises(InvalidDataError, match=f"every_type.{column}") as refused:
+            write()
+        assert (refused.value.table, refused.value.columns) == ("every_type", (column,))
+    assert repository.find_all() == [there]
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.column)

@@ -352,9 +352,9 @@ def test_what_has_ended_neither_progresses_nor_ends_again(cycles: CyclesReposito
     assert cycles.find_events(stored.id) == []
 
 
-@pytest.mark.parametrize("unknown", [new_id(), "no uuid"])
-def test_a_cycle_that_does_not_exist_is_not_found(cycles: CyclesRepository, unknown: UUID | str) -> None:
-    started(cycles)
+@pytest.mark.parametrize("unknown", [new_id(), "no uuid", "", None])
+def test_a_cycle_that_does_not_exist_is_not_found(cycles: CyclesRepository, unknown: Any) -> None:
+    other = started(cycles)
     assert cycles.find_by_id(unknown) is None
     assert not cycles.delete(unknown)
     for action in (
@@ -367,6 +367,7 @@ def test_a_cycle_that_does_not_exist_is_not_found(cycles: CyclesRepository, unkn
     ):
         with pytest.raises(NotFoundError):
             action()
+    assert cycles.find_all() == [other]
     assert cycles.events.count() == 0
 
 

@@ -184,9 +184,12 @@ def test_storing_a_decision_again_does_not_undo_its_course(decisions: DecisionsR
     decisions.create(given)
     executed = decisions.update_status(given.id, DecisionStatus.EXECUTED)
 
-    again = decisions.upsert(given.replace(rationale="Cheap.", environment=Environment.LIVE, updated_at=LATER))
+    again = decisions.upsert(given.replace(rationale="Cheap.", updated_at=LATER))
 
     assert again == executed.replace(rationale="Cheap.", updated_at=LATER)
+    with pytest.raises(ConstraintViolationError, match="another environment"):
+        decisions.upsert(given.replace(environment=Environment.LIVE))
+    assert decisions.find_by_id(given.id) == again
 
 
 def test_a_decision_with_orders_stays(store: Store, decisions: DecisionsRepository, cycle_id: UUID) -> None:
@@ -640,15 +643,15 @@ def test_calibration_tells_how_often_each_bin_was_carried_out(decisions: Decisio
 
 
 def test_strategies_come_by_frequency_then_name(decisions: DecisionsRepository, cycle_id: UUID) -> None:
-    families = ["value", "value", "value", "momentum", "Unknown", None, "carry", None]
+    families = ["value", "value", "value", None, "momentum", "Unknown", None, "carry", "Unknown"]
     decisions.create_many([a_decision(cycle_id, strategy_family=family) for family in families])
 
     breakdown = decisions.get_strategy_breakdown()
 
     assert [(one.strategy_family, one.is_named, one.count) for one in breakdown] == [
         ("value", True, 3),
+        ("Unknown", True, 2),
         ("Unknown", False, 2),
-        ("Unknown", True, 1),
         ("carry", True, 1),
         ("momentum", True, 1),
     ]

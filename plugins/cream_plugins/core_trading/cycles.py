@@ -39,6 +39,7 @@ from cream_store import (
     utc_now,
 )
 from cream_store.aggregates import percentage, ratio
+from cream_store.conditions import condition_nodes, condition_values
 from cream_store.fields import is_sqlite
 from cream_store.repository import Key
 from cream_store.statement import params
@@ -220,11 +221,9 @@ class CyclesRepository(Repository[Cycle, CycleFilters, CycleChanges]):
         `completed_symbols`: 0 to the cycle's `total_symbols`; `progress_pct`: 0 to 100. Raises InvalidDataError
         otherwise, NotFoundError, and ConstraintViolationError when the cycle is not running.
         """
-        completed, progress = (
-            CycleRow.completed_symbols.encode(completed_symbols),
-            CycleRow.progress_pct.encode(progress_pct),
-        )
-        if completed < 0 or not 0 <= Decimal(progress) <= 100:
+        completed = CycleRow.completed_symbols.encode(completed_symbols)
+        progress = Decimal(CycleRow.progress_pct.encode(progress_pct))
+        if completed < 0 or not 0 <= progress <= 100:
             raise InvalidDataError(
                 f"progress is 0 to 100 percent of 0 or more symbols, got {progress_pct} and {completed_symbols}",
                 table="cycles",
@@ -232,7 +231,7 @@ class CyclesRepository(Repository[Cycle, CycleFilters, CycleChanges]):
             )
         progressed = self._change_running(
             # Any total allows 0, a NULL one too.
-            query().equals("id", id).at_least("total_symbols", completed_symbols or None),
+            self._by_key(id).at_least("total_symbols", completed_symbols or None),
             {"current_phase": phase, "completed_symbols": completed_symbols, "progress_pct": progress_pct},
             {"phase_started_at": _PHASE_START},
         )
@@ -330,7 +329,7 @@ class CyclesRepository(Repository[Cycle, CycleFilters, CycleChanges]):
 
     def add_events_batch(self, events: Iterable[CycleEvent]) -> None:
         """Stores events, all or none, in the order given. Raises ConstraintViolationError for an unknown cycle."""
-        self.events.create_many(list(events))
+        self.events.create_many(events)
 
     def find_events(
         self,
@@ -397,7 +396,7 @@ class CyclesRepository(Repository[Cycle, CycleFilters, CycleChanges]):
             computed = {**computed, "duration_ms": _DURATION}
         else:
             changes["duration_ms"] = duration_ms
-        ended = self._change_running(query().equals("id", id), changes, computed)
+        ended = self._change_running(self._by_key(id), changes, computed)
         return ended[0] if ended else self._raise_unchanged(id)
 
     def _change_running(
@@ -408,7 +407,7 @@ class CyclesRepository(Repository[Cycle, CycleFilters, CycleChanges]):
         `computed` columns get what the database computes, where `Param(name)` is another column's new value.
         """
         builder = which.equals("status", CycleStatus.RUNNING)
-        conditions = self._condition_values(builder)
+        conditions = condition_values(self._column, builder)
         if conditions is None:
             return []
         values = {"updated_at": utc_now(), **changes}
@@ -417,7 +416,7 @@ class CyclesRepository(Repository[Cycle, CycleFilters, CycleChanges]):
             given = params([(name, self._column(name)) for name in values])
             return (
                 CycleRow.update({**given, **{self._column(name): node for name, node in computed.items()}})
-                .where(*self._condition_nodes(builder))
+                .where(*condition_nodes(self._column, builder))
                 .returning(*self._columns.values())
             )
 
@@ -448,24 +447,18 @@ _PHASE_START: Final = Case(
 """A phase that goes on keeps its start."""
 
 
-class _MillisecondsFromStart(peewee.ColumnBase):
-    """Whole milliseconds from the cycle's start to its end."""
+class _ElapsedMilliseconds(peewee.ColumnBase):
+    """Whole milliseconds from a cycle's start to its end."""
 
     def __sql__(self, context: Any) -> Any:
-        end = Param("completed_at", CycleRow.completed_at)
+        start, end = CycleRow.started_at, Param("completed_at", CycleRow.completed_at)
         if is_sqlite(context):
-            # julianday() rounds to milliseconds, of which the text is cut to have none too many.
-            context.literal("CAST(ROUND((julianday(substr(").sql(end).literal(", 1, 23)) - julianday(substr(")
-            return context.sql(CycleRow.started_at).literal(", 1, 23))) * 86400000) AS INTEGER)")
-        context.literal("CAST(EXTRACT(EPOCH FROM date_trunc('milliseconds', CAST(").sql(end).literal(
-            " AS TIMESTAMPTZ))"
-        )
-        return (
-            context.literal(" - date_trunc('milliseconds', ").sql(CycleRow.started_at).literal(")) * 1000 AS BIGINT)")
-        )
+            # Cut to milliseconds, as julianday() would round to them.
+            days = fn.julianday(fn.substr(end, 1, 23)) - fn.julianday(fn.substr(start, 1, 23))
+            return context.sql(fn.ROUND(days * 86_400_000).cast("INTEGER"))
+        elapsed = fn.date_trunc("milliseconds", end.cast("TIMESTAMPTZ")) - fn.date_trunc("milliseconds", start)
+        return context.sql((fn.date_part("epoch", elapsed) * 1000).cast("BIGINT"))
 
 
-_DURATION: Final = Case(
-    None,
-    [(_MillisecondsFromStart().between(0, 2**31 - 1), _MillisecondsFromStart())],  # else it has no place: NULL
-)
+_DURATION: Final = Case(None, [(_ElapsedMilliseconds().between(0, 2**31 - 1), _ElapsedMilliseconds())])
+"""NULL when it has no place in the column, which is no reason to leave a cycle running."""

@@ -30,8 +30,9 @@ from cream_store import (
     utc_now,
 )
 from cream_store.queries import Condition
-from cream_store.repository import Key, _chunks
+from cream_store.repository import Key
 from cream_store.row import key_of, table_of
+from cream_store.table_access import chunks
 from cream_store.url import Kind
 
 R = TypeVar("R", bound=Record)
@@ -124,7 +125,7 @@ class SnapshotsRepository(Repository[R, Filters, NoChanges]):
             free[key] = record
         for one in rounds:
             # In the order of the keys, so that two engines queue instead of locking each other out.
-            for chunk in _chunks(one[key] for key in sorted(one)):
+            for chunk in chunks(one[key] for key in sorted(one)):
                 written = {self._encoded_key(record) for record in self._write(chunk)}
                 self._kept_instead_of([record for record in chunk if self._encoded_key(record) not in written])
         return given

@@ -217,11 +217,7 @@ def _record_fill() -> peewee.Node:
         [(is_final, row.status), (is_complete, OrderStatus.FILLED.value)],
         OrderStatus.PARTIAL_FILL.value,
     )
-    filled_at = Case(
-        None,
-        [(is_complete & ~is_final, Param("now", row.filled_at))],
-        row.filled_at,
-    )
+    filled_at = Case(None, [(is_complete & ~is_final, Param("now", row.filled_at))], row.filled_at)
     return (
         row.update(
             {

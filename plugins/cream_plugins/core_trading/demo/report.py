@@ -16,7 +16,6 @@ from cream_plugins.core_trading.orders import OrdersRepository
 from cream_plugins.core_trading.portfolio_snapshots import PortfolioSnapshotsRepository
 from cream_store import Store
 
-
 MOST_ROWS: Final = 20
 """Rows of a table at most."""
 

@@ -1,0 +1,134 @@
+"""From a query's conditions to SQL, and to the values of its parameters."""
+
+from __future__ import annotations
+
+import functools
+import json
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+import peewee
+from peewee import SQL
+
+from cream_store.fields import EnumField, ForeignKey, UUIDField, is_sqlite
+from cream_store.queries import Condition, QueryBuilder
+from cream_store.row import StoredColumn
+from cream_store.statement import Param
+
+ColumnOf = Callable[[str], StoredColumn]
+_LISTS = ("in", "not in", "has")
+
+
+def shape(builder: QueryBuilder) -> tuple[object, ...]:
+    """What of the conditions decides their SQL: everything but the values."""
+    return tuple(
+        (name, comparison, _padded(len(value)) if comparison in _LISTS else None)
+        for name, comparison, value in builder.conditions
+    )
+
+
+def condition_nodes(column_of: ColumnOf, builder: QueryBuilder) -> list[Any]:
+    """The conditions' SQL, for `where(*...)`."""
+    nodes: list[Any] = []
+    for i, condition in enumerate(builder.conditions):
+        columns = [column_of(name) for name in condition.column.split()]
+        alternatives = [_node(column, condition, _placeholders(i, condition, column)) for column in columns]
+        nodes.append(functools.reduce(operator.or_, alternatives))
+    return nodes or [True]
+
+
+def condition_values(column_of: ColumnOf, builder: QueryBuilder) -> dict[str, Any] | None:
+    """The values of the conditions' parameters; None when no row can meet them."""
+    values: dict[str, Any] = {}
+    for i, (name, comparison, value) in enumerate(builder.conditions):
+        if comparison == "contains":
+            values[f"where{i}"] = _like_pattern(value)
+        elif comparison in _LISTS:
+            if not value and comparison != "not in":
+                return None
+            for j in range(_padded(len(value))):
+                element = value[min(j, len(value) - 1)]
+                values[f"where{i}_{j}"] = json.dumps(element) if comparison == "has" else element
+        elif comparison == "=" and isinstance(value, str) and not can_exist(column_of(name), value):
+            return None
+        else:
+            values[f"where{i}"] = value
+    return values
+
+
+def can_exist(column: StoredColumn, value: str) -> bool:
+    """Text that is no UUID names no row, which is an answer and not an error."""
+    own = column.rel_field if isinstance(column, ForeignKey) else column
+    if not isinstance(own, UUIDField):
+        return True
+    try:
+        UUID(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _padded(count: int) -> int:
+    """The placeholders of a list of values: a power of two, so that lists of all lengths share a few statements."""
+    return 1 << (count - 1).bit_length() if count else 0
+
+
+def _placeholders(i: int, condition: Condition, column: StoredColumn) -> list[Param]:
+    if condition.operator == "has":
+        return [Param(f"where{i}_{j}") for j in range(_padded(len(condition.value)))]
+    if condition.operator in _LISTS:
+        return [Param(f"where{i}_{j}", column) for j in range(_padded(len(condition.value)))]
+    return [Param(f"where{i}", None if condition.operator == "contains" else column)]
+
+
+def _node(column: StoredColumn, condition: Condition, parameters: Sequence[Param]) -> Any:
+    match condition.operator:
+        case "=":
+            return column == parameters[0]
+        case "!=":
+            return column != parameters[0]
+        case "<":
+            return column < parameters[0]
+        case "<=":
+            return column <= parameters[0]
+        case ">":
+            return column > parameters[0]
+        case ">=":
+            return column >= parameters[0]
+        case "in":
+            return column.in_(list(parameters))
+        case "not in":
+            return column.not_in(list(parameters))
+        case "null":
+            return column.is_null()
+        case "not null":
+            return column.is_null(False)
+        case "has":
+            return functools.reduce(operator.or_, [_HasElement(column, parameter) for parameter in parameters])
+        case "contains":
+            # LIKE has no meaning for PostgreSQL's enum types.
+            text = column.cast("TEXT") if isinstance(column, EnumField) else column
+            pattern = peewee.NodeList((parameters[0], SQL("ESCAPE '\\'")))
+            return peewee.Expression(text, peewee.OP.ILIKE, pattern)
+
+
+class _HasElement(peewee.ColumnBase):
+    """That a JSON array has an element, which is given as JSON: by containment, or on SQLite by `json_each`."""
+
+    def __init__(self, column: StoredColumn, element: Param) -> None:
+        self._column = column
+        self._element = element
+
+    def __sql__(self, context: Any) -> Any:
+        if is_sqlite(context):
+            context.literal("EXISTS (SELECT 1 FROM json_each(").sql(self._column)
+            return context.literal(") WHERE value = json_extract(").sql(self._element).literal(", '$'))")
+        return context.literal("(").sql(self._column).literal(" @> ").sql(self._element).literal("::jsonb)")
+
+
+def _like_pattern(text: str) -> str:
+    """A LIKE pattern that finds the text anywhere, with wildcards taken literally."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
