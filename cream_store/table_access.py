@@ -94,6 +94,8 @@ class TableAccess(Generic[R]):
     def environment_of(self, environment: Environment | str | None) -> Environment | None:
         """The environment that a read is limited to: the given one, else the database's own; on TEST, all (None)."""
         if environment is not None:
+            if not isinstance(environment, str):
+                raise InvalidDataError(f"an environment is text, got {type(environment).__name__}")
             try:
                 return Environment.parse(environment)
             except ConfigurationError as error:

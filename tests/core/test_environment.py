@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from cream_plugins.core_trading import Cycle, CyclesRepository
+from cream_plugins.core_trading import Cycle, CycleRow, CyclesRepository
 from cream_store import (
     ConfigurationError,
     Environment,
@@ -20,9 +22,11 @@ from cream_store import (
     get_db,
     health_check,
     open_database,
+    utc_now,
 )
 from cream_store.environment import data_directory, locate_database
-from cream_store.schema import push
+from cream_store.schema import push, read_stamp
+from tests.conftest import templates
 
 LIVE_URL, PAPER_URL, TEST_URL = "postgresql://live/db", "postgresql://paper/db", "postgresql://test/db"
 
@@ -66,7 +70,7 @@ class TestCurrentEnvironment:
     ) -> None:
         monkeypatch.setenv("CREAM_ENV", name)
         for use in (Environment.current, get_db, open_database, lambda: Store.open(plugins=[])):
-            with pytest.raises(ConfigurationError, match="unknown environment .*: PAPER, LIVE, TEST"):
+            with pytest.raises(ConfigurationError, match=r"unknown environment .*: PAPER, LIVE, TEST"):
                 use()
         assert not health_check()
 
@@ -153,8 +157,8 @@ class TestRouting:
         monkeypatch.setenv("DATABASE_URL_PAPER", f"sqlite:///{tmp_path}/paper.db")
         for environment in (Environment.PAPER, Environment.LIVE):
             push(get_db(environment), [])
-        assert get_db("live").read_stamp() == "LIVE"
-        assert get_db("paper").read_stamp() == "PAPER"
+        assert read_stamp(get_db("live")) == "LIVE"
+        assert read_stamp(get_db("paper")) == "PAPER"
         assert get_db() is get_db("PAPER")
         assert get_db() is not get_db("LIVE")
 
@@ -237,7 +241,7 @@ class TestStamp:
         database.change(f"UPDATE {table} SET value = '{owner}' WHERE key = 'environment'")
         reopened = open_database(database.location.url, other)
         if owner is other:
-            assert reopened.read_stamp() == owner
+            assert read_stamp(reopened) == owner
         else:
             with pytest.raises(EnvironmentMismatchError, match=f"belongs to environment {owner}.* for {other}"):
                 reopened.fetch_all("SELECT 1")
@@ -249,7 +253,7 @@ class TestStamp:
 
     def test_a_second_push_keeps_the_stamp(self, paper_store: Store) -> None:
         paper_store.push()
-        assert paper_store.database.read_stamp() == "PAPER"
+        assert read_stamp(paper_store.database) == "PAPER"
 
     def test_paper_may_use_the_live_database_by_the_documented_fallback_only(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -258,7 +262,7 @@ class TestStamp:
         push(live := open_database(url, Environment.LIVE), [])
         live.close_pool()
         monkeypatch.setenv("DATABASE_URL", url)
-        assert get_db("PAPER").read_stamp() == "LIVE"
+        assert read_stamp(get_db("PAPER")) == "LIVE"
         close_db()
         monkeypatch.setenv("DATABASE_URL_PAPER", url)
         with pytest.raises(EnvironmentMismatchError):
@@ -269,35 +273,51 @@ def cycle(environment: str) -> Cycle:
     return Cycle(environment=Environment(environment))
 
 
-def opened_as(store: Store, environment: Environment) -> Store:
-    """The store, as if its database had always belonged to the environment."""
-    store.database.environment = environment
-    return store
+@contextmanager
+def store_of(back_end: str, environment: str) -> Iterator[Store]:
+    """A fresh database of an environment, with a row of PAPER and one of LIVE that another program wrote."""
+    with templates(back_end, None, Environment(environment)).copy() as store:
+        rows = [{"environment": one, "started_at": utc_now()} for one in ("PAPER", "LIVE")]
+        CycleRow.insert_many(rows).execute(store.database)
+        yield store
 
 
 class TestGuard:
     """A row of one environment is never written to the database of another."""
 
     @pytest.mark.parametrize(("own", "other"), [("PAPER", "LIVE"), ("LIVE", "PAPER")])
-    def test_a_row_of_the_other_environment_is_refused(self, store: Store, own: str, other: str) -> None:
-        cycles = opened_as(store, Environment(own))[CyclesRepository]
-        for write in (
-            lambda: cycles.create(cycle(other)),
-            lambda: cycles.create_many([cycle(own), cycle(other)]),
-            lambda: cycles.upsert(cycle(other)),
-            lambda: cycles.upsert_many([cycle(own), cycle(other)]),
-        ):
-            with pytest.raises(EnvironmentMismatchError, match=f"{other} can't be written to the {own}") as refused:
-                write()
-            assert refused.value.code == "INVALID_DATA"
-            assert (refused.value.table, refused.value.columns) == ("cycles", ("environment",))
-        assert cycles.count({"environment": own}) == cycles.count({"environment": other}) == 0
+    def test_a_row_of_the_other_environment_is_refused(self, back_end: str, own: str, other: str) -> None:
+        with store_of(back_end, own) as store:
+            cycles = store[CyclesRepository]
+            for write in (
+                lambda: cycles.create(cycle(other)),
+                lambda: cycles.create_many([cycle(own), cycle(other)]),
+                lambda: cycles.upsert(cycle(other)),
+                lambda: cycles.upsert_many([cycle(own), cycle(other)]),
+            ):
+                with pytest.raises(EnvironmentMismatchError, match=f"{other} can't be written to the {own}") as refused:
+                    write()
+                assert refused.value.code == "INVALID_DATA"
+                assert (refused.value.table, refused.value.columns) == ("cycles", ("environment",))
+            assert cycles.count({"environment": own}) == cycles.count({"environment": other}) == 1
 
-    @pytest.mark.parametrize("own", ["PAPER", "LIVE"])
-    def test_a_row_of_the_own_environment_is_taken(self, store: Store, own: str) -> None:
-        cycles = opened_as(store, Environment(own))[CyclesRepository]
-        cycles.create(cycle(own))
-        assert cycles.count() == 1
+    @pytest.mark.parametrize(("own", "mine"), [("PAPER", ["PAPER"]), ("LIVE", ["LIVE"]), ("TEST", ["LIVE", "PAPER"])])
+    def test_only_the_own_environment_is_seen_unless_another_is_asked_for(
+        self, back_end: str, own: str, mine: list[str]
+    ) -> None:
+        with store_of(back_end, own) as store:
+            cycles = store[CyclesRepository]
+            assert sorted(found.environment for found in cycles.find_all()) == mine
+            assert sorted(found.environment for found in cycles.find_many().data) == mine
+            assert cycles.count() == len(mine)
+            assert [found.environment for found in cycles.find_all({"environment": "LIVE"})] == ["LIVE"]
+            assert [found.environment for found in cycles.find_all({"environment": " paper "})] == ["PAPER"]
+
+    def test_a_row_of_the_own_environment_is_taken(self, back_end: str) -> None:
+        for environment in ("PAPER", "LIVE"):
+            with store_of(back_end, environment) as store:
+                store[CyclesRepository].create(cycle(environment))
+                assert store[CyclesRepository].count() == 2
 
     def test_a_test_database_takes_both(self, store: Store) -> None:
         cycles = store[CyclesRepository]
@@ -314,14 +334,6 @@ class TestGuard:
         with pytest.raises(InvalidDataError, match="environment can't be changed"):
             cycles.update(created.id, {"environment": "LIVE"})  # type: ignore[typeddict-unknown-key]  # that is the test
         assert cycles.find_by_id(created.id) == created
-
-    @pytest.mark.parametrize(("own", "seen"), [("PAPER", ["PAPER"]), ("LIVE", ["LIVE"]), ("TEST", ["LIVE", "PAPER"])])
-    def test_reads_are_of_the_databases_own_environment(self, store: Store, own: str, seen: list[str]) -> None:
-        store[CyclesRepository].create_many([cycle("PAPER"), cycle("LIVE")])
-        cycles = opened_as(store, Environment(own))[CyclesRepository]
-        assert sorted(found.environment for found in cycles.find_all()) == seen
-        assert cycles.count() == len(seen)
-        assert [found.environment for found in cycles.find_all({"environment": "LIVE"})] == ["LIVE"]
 
     @pytest.mark.parametrize("environment", ["TEST", "prod", "", 5, ["PAPER"]])
     def test_only_an_environment_can_be_asked_for(self, store: Store, environment: str) -> None:

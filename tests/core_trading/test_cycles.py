@@ -212,7 +212,6 @@ def test_the_bounds_of_progress_belong_to_it(cycles: CyclesRepository) -> None:
 def test_progress_that_makes_no_sense_changes_nothing(cycles: CyclesRepository) -> None:
     new = started(cycles)
     nonsense: list[tuple[str, Any, Any]] = [
-        ("act", 11, 50),
         ("act", -1, 50),
         ("act", True, 50),
         ("act", "5", 50),
@@ -229,6 +228,8 @@ def test_progress_that_makes_no_sense_changes_nothing(cycles: CyclesRepository) 
     for phase, completed, progress in nonsense:
         with pytest.raises(InvalidDataError):
             cycles.update_progress(new.id, phase, completed, progress, "told")
+    with pytest.raises(ConstraintViolationError, match="11 completed symbols are more than its 10"):
+        cycles.update_progress(new.id, "act", 11, 50, "told")
     assert cycles.find_by_id_or_raise(new.id) == new
     assert cycles.find_events(new.id) == []
 
@@ -237,7 +238,7 @@ def test_any_total_allows_none_completed(cycles: CyclesRepository, store: Store)
     new = started(cycles, total_symbols=0)
     CycleRow.update(total_symbols=None).execute(store.database)
     cycles.update_progress(new.id, "observe", 0, 0)
-    with pytest.raises(InvalidDataError):
+    with pytest.raises(ConstraintViolationError):
         cycles.update_progress(new.id, "observe", 1, 0)
 
 
@@ -523,14 +524,22 @@ def test_orphans_are_those_of_one_environment(cycles: CyclesRepository) -> None:
         cycles.mark_orphaned_as_failed("PAPERS")
 
 
-def test_a_database_fails_orphans_of_its_own_environment(paper_store: Store) -> None:
+def test_a_database_ends_cycles_of_its_own_environment_only(paper_store: Store) -> None:
     cycles = paper_store[CyclesRepository]
     live = cycle(environment=LIVE)
     # As a program that shares the database would have it.
     CycleRow.insert(id=live.id, environment=LIVE, started_at=NOON).execute(paper_store.database)
     paper = cycles.start()
     assert cycles.mark_orphaned_as_failed() == 1
+    assert cycles.mark_orphaned_as_failed(LIVE) == 0
     assert cycles.find_by_id_or_raise(paper.id).status is FAILED
+    for action in (
+        partial(cycles.update_progress, live.id, "act", 0, 10, "told"),
+        partial(cycles.complete, live.id, RESULT),
+        partial(cycles.fail, live.id, "no quotes"),
+    ):
+        with pytest.raises(NotFoundError):
+            action()
     assert cycles.find_by_id_or_raise(live.id).status is RUNNING
 
 

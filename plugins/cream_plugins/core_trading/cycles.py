@@ -39,7 +39,7 @@ from cream_store import (
     utc_now,
 )
 from cream_store.aggregates import percentage, ratio
-from cream_store.conditions import condition_nodes, condition_values
+from cream_store.conditions import condition_nodes, condition_values, shape
 from cream_store.fields import is_sqlite
 from cream_store.repository import Key
 from cream_store.statement import params
@@ -193,15 +193,12 @@ class CyclesRepository(Repository[Cycle, CycleFilters, CycleChanges]):
 
         `environment` must be said on a TEST database, which holds both.
         """
-        environment = self.environment_of(environment)
-        if environment is None:
-            raise InvalidDataError("say the environment of the cycle: a TEST database has both", table="cycles")
         if CycleRow.total_symbols.encode(total_symbols) < 0:
             raise InvalidDataError(f"total_symbols is 0 or more, got {total_symbols}", columns=("total_symbols",))
         return self.create(
             Cycle(
                 id=UUID(CycleRow.id.encode(id)) if id else new_id(),
-                environment=environment,
+                environment=self.one_environment_of(environment),
                 total_symbols=total_symbols,
                 config_version=config_version,
             )
@@ -218,8 +215,8 @@ class CyclesRepository(Repository[Cycle, CycleFilters, CycleChanges]):
     ) -> None:
         """Says how far a running cycle has come, and with a message also tells it as an event.
 
-        `completed_symbols`: 0 to the cycle's `total_symbols`; `progress_pct`: 0 to 100. Raises InvalidDataError
-        otherwise, NotFoundError, and ConstraintViolationError when the cycle is not running.
+        `completed_symbols`: 0 or more; `progress_pct`: 0 to 100. Raises InvalidDataError otherwise, NotFoundError, and
+        ConstraintViolationError for more symbols than the cycle's `total_symbols` or when the cycle is not running.
         """
         completed = CycleRow.completed_symbols.encode(completed_symbols)
         progress = Decimal(CycleRow.progress_pct.encode(progress_pct))
@@ -406,7 +403,7 @@ class CyclesRepository(Repository[Cycle, CycleFilters, CycleChanges]):
 
         `computed` columns get what the database computes, where `Param(name)` is another column's new value.
         """
-        builder = which.equals("status", CycleStatus.RUNNING)
+        builder = self._own(which.equals("status", CycleStatus.RUNNING))
         conditions = condition_values(self._column, builder)
         if conditions is None:
             return []
@@ -420,23 +417,16 @@ class CyclesRepository(Repository[Cycle, CycleFilters, CycleChanges]):
                 .returning(*self._columns.values())
             )
 
-        shape = tuple((condition.column, condition.operator) for condition in builder.conditions)
-        statement = self._statement(("running", tuple(values), tuple(computed), shape), build)
+        statement = self._statement(("running", tuple(values), tuple(computed), shape(builder)), build)
         return self._fetch(statement, {**values, **conditions})
 
     def _raise_unchanged(self, id: Key, completed_symbols: int = 0) -> NoReturn:
-        cycle = self.find_by_id_or_raise(id)
-        if cycle.status is CycleStatus.RUNNING and completed_symbols > cycle.total_symbols:
-            raise InvalidDataError(
-                f"cycles {id}: {completed_symbols} completed symbols are more than its {cycle.total_symbols}",
-                table="cycles",
-                columns=("completed_symbols",),
-            )
-        raise ConstraintViolationError(
-            f"cycles {id}: it is {cycle.status}; only a running cycle progresses, completes or fails",
-            table="cycles",
-            columns=("status",),
-        )
+        cycle = self._first(self._own(self._by_key(id))) or self._raise_not_found(id)
+        if cycle.status is CycleStatus.RUNNING:
+            reason = f"{completed_symbols} completed symbols are more than its {cycle.total_symbols}"
+        else:
+            reason = f"it is {cycle.status}; only a running cycle progresses, completes or fails"
+        raise ConstraintViolationError(f"cycles {id}: {reason}", table="cycles")
 
 
 _PHASE_START: Final = Case(

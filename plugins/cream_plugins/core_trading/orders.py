@@ -313,10 +313,9 @@ class OrdersRepository(Repository[Order, OrderFilters, OrderChanges]):
             "now": utc_now(),
         }
         recorded = self._fetch_one(id, _RECORD_FILL, report)
-        if recorded is not None:
-            return recorded
-        order = self.find_by_id_or_raise(id)
-        if filled_qty < order.filled_quantity:
+        order = recorded or self.find_by_id_or_raise(id)
+        self._guard_environment(order.environment)  # the transaction takes back what was recorded
+        if recorded or filled_qty < order.filled_quantity:
             return order
         if filled_qty > order.quantity:
             reason = f"more than the ordered {order.quantity}"
