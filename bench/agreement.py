@@ -9,6 +9,7 @@ from bench.peer import Peer
 from bench.sql import COLUMN_NAMES
 from bench.workload import Workload
 
+
 class DisagreementError(Exception):
     """Two peers give different rows."""
 

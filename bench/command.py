@@ -123,8 +123,6 @@ def _measure_backend(
 def _measure_starts(names: Sequence[str], repetitions: int, progress: Console) -> list[Result]:
     results: list[Result] = []
     for name in track(names, "start", console=progress, transient=True):
-        batches = {
-            peer: partial(startup.seconds_to_run, arguments) for peer, arguments in startup.STARTS[name].items()
-        }
+        batches = {peer: partial(startup.seconds_to_run, arguments) for peer, arguments in startup.STARTS[name].items()}
         results += results_of("start", name, interleaved(batches, repetitions))
     return results

@@ -30,9 +30,7 @@ class PeeweeModels(Peer):
         return DecisionRow.get_by_id(id)
 
     def find_many(self, symbol: str) -> tuple[int, list[DecisionRow]]:
-        found = DecisionRow.select().where(
-            DecisionRow.environment == Environment.PAPER, DecisionRow.symbol == symbol
-        )
+        found = DecisionRow.select().where(DecisionRow.environment == Environment.PAPER, DecisionRow.symbol == symbol)
         newest = found.order_by(DecisionRow.created_at.desc(), DecisionRow.id.desc())
         return found.count(), list(newest.paginate(1, PAGE_SIZE))
 

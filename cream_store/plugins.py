@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, TypeVar
+from typing import Any
 
 import pluggy
 
@@ -20,8 +20,6 @@ from cream_store.errors import PluginError
 from cream_store.repository import Repository
 from cream_store.row import Row, table_of
 from cream_store.seeding import SeedStep
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +104,10 @@ def _load(name: str, entry_point: importlib.metadata.EntryPoint) -> Plugin:
     try:
         manager.register(module, name)
         manager.check_pending()
-        rows = tuple(_provided(manager.hook.cream_store_rows))
-        repositories = tuple(_provided(manager.hook.cream_store_repositories))
-        requires = tuple(_provided(manager.hook.cream_store_requires))
-        seed_steps = tuple(_provided(manager.hook.cream_store_seed_steps))
+        rows = _provided(manager.hook.cream_store_rows, _is_subclass_of(Row))
+        repositories = _provided(manager.hook.cream_store_repositories, _is_subclass_of(Repository))
+        requires = _provided(manager.hook.cream_store_requires, lambda item: isinstance(item, str))
+        seed_steps = _provided(manager.hook.cream_store_seed_steps, lambda item: isinstance(item, SeedStep))
     except Exception as error:
         raise PluginError(f"plugin {name!r} ({_origin(entry_point)}) is faulty: {_describe(error)}") from error
     distribution = entry_point.dist
@@ -124,9 +122,23 @@ def _load(name: str, entry_point: importlib.metadata.EntryPoint) -> Plugin:
     )
 
 
-def _provided(hook: Callable[[], list[Iterable[T]]]) -> list[T]:
+def _is_subclass_of(base: type) -> Callable[[Any], bool]:
+    return lambda item: isinstance(item, type) and issubclass(item, base)
+
+
+def _provided(hook: pluggy.HookCaller, is_right: Callable[[Any], bool]) -> tuple[Any, ...]:
     """What the one registered plugin's hook returns; nothing when it has no such hook."""
-    return [item for provided in hook() for item in provided]
+    if not hook.get_hookimpls():
+        return ()
+    for provided in hook():
+        if isinstance(provided, str):
+            raise TypeError(f"{hook.name} returns text, not a list: {provided!r}")
+        items = tuple(provided)
+        for item in items:
+            if not is_right(item):
+                raise TypeError(f"{hook.name} returns a list with {item!r}")
+        return items
+    raise TypeError(f"{hook.name} returns nothing")
 
 
 def _in_dependency_order(plugins: Mapping[str, Plugin]) -> list[Plugin]:
@@ -147,9 +159,12 @@ def _refuse_shared_tables(plugins: Iterable[Plugin]) -> None:
     owners: dict[str, str] = {}
     for plugin in plugins:
         for table in plugin.tables:
-            owner = owners.setdefault(table, plugin.name)
-            if owner != plugin.name:
+            owner = owners.get(table)
+            if owner == plugin.name:
+                raise PluginError(f"plugin {owner!r} lists table {table!r} twice")
+            if owner is not None:
                 raise PluginError(f"plugins {owner!r} and {plugin.name!r} both own table {table!r}; load one of them")
+            owners[table] = plugin.name
 
 
 def _origin(entry_point: importlib.metadata.EntryPoint) -> str:

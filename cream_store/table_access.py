@@ -133,34 +133,48 @@ class TableAccess(Generic[R]):
         found = self.find(builder.limit(1))
         return found[0] if found else None
 
-    def _update_one(self, id: Key, changes: Mapping[str, Any], only_if: QueryBuilder | None = None) -> R | None:
+    def _update_one(
+        self,
+        id: Key,
+        changes: Mapping[str, Any],
+        only_if: QueryBuilder | None = None,
+        computed: Mapping[str, peewee.Node] | None = None,
+    ) -> R | None:
         """Changes the record with that key, if it meets the condition too; None when there is no such record."""
         builder = self._by_key(id)
         if only_if is not None:
             builder = QueryBuilder((*builder.conditions, *only_if.conditions))
-        if not changes:
+        if not changes and not computed:
             return self._first(builder)
-        updated = self._update_where(builder, changes)
+        updated = self._update_where(builder, changes, computed)
         return updated[0] if updated else None
 
-    def _update_where(self, builder: QueryBuilder, changes: Mapping[str, Any]) -> list[R]:
-        """Changes all records that meet the conditions, in one statement, and returns them. Moves `updated_at`."""
+    def _update_where(
+        self, builder: QueryBuilder, changes: Mapping[str, Any], computed: Mapping[str, peewee.Node] | None = None
+    ) -> list[R]:
+        """Changes all records that meet the conditions, in one statement, and returns them. Moves `updated_at`.
+
+        A `computed` column gets what an SQL expression gives, in which `Param(name)` is another column's new value. The
+        expression is a constant of its module: the statement is compiled once for it.
+        """
         builder = self._own(builder)
         values = condition_values(self._column, builder)
         if values is None:
             return []
         if "updated_at" in self._columns:
             changes = {"updated_at": utc_now(), **changes}
-        names = tuple(changes)
+        names, expressions = tuple(changes), dict(computed or {})
 
         def build() -> peewee.Node:
+            given = params([(name, self._column(name)) for name in names])
             return (
-                self.row.update(params([(name, self._column(name)) for name in names]))
+                self.row.update({**given, **{self._column(name): node for name, node in expressions.items()}})
                 .where(*condition_nodes(self._column, builder))
                 .returning(*self._columns.values())
             )
 
-        statement = self._statement(("update", names, shape(builder)), build)
+        identities = tuple((name, id(node)) for name, node in expressions.items())
+        statement = self._statement(("update", names, identities, shape(builder)), build)
         return self._fetch(statement, {**changes, **values})
 
     def _upsert_changes(self, record: R, changes: Mapping[str, Any]) -> R:
@@ -230,7 +244,7 @@ class TableAccess(Generic[R]):
         """Brings the record into a state, with other changes, in one UPDATE that holds only from allowed states.
 
         A record that is in the state already stays as it is, but for the changes `in_any_case`. Raises NotFoundError,
-        ConstraintViolationError.
+        EnvironmentMismatchError, ConstraintViolationError.
         """
         others = in_any_case or {}
         can_move = query().one_of(machine.column, machine.before(to))
@@ -240,6 +254,8 @@ class TableAccess(Generic[R]):
         if moved is not None:
             return moved
         current = self.find_by_id_or_raise(id)
+        if "environment" in self._columns:
+            self._guard_environment(current.environment)  # type: ignore[attr-defined]  # the record has what the row has
         state = getattr(current, machine.column)
         table = table_of(self.row)
         raise ConstraintViolationError(

@@ -82,7 +82,7 @@ def test_no_limit_is_negative(name: str) -> None:
     assert f"{name} >= 0" in limits(**{name: -1}).problems
 
 
-@pytest.mark.parametrize("name", LIMITS.keys() - {"max_gross_exposure"})
+@pytest.mark.parametrize("name", sorted(LIMITS.keys() - {"max_gross_exposure"}))
 def test_zero_allows_nothing_and_is_fit(name: str) -> None:
     assert limits(**{name: 0}).problems == []
 

@@ -310,6 +310,7 @@ def test_orders_are_found_in_their_own_environment_only(orders: ExecutionOrderSn
 
 
 def test_the_environment_is_paper_or_live(orders: ExecutionOrderSnapshotsRepository) -> None:
+    missing: Any = None
     for call in (
         partial(orders.find_by_id, "order-1"),
         partial(orders.exists, "order-1"),
@@ -319,7 +320,7 @@ def test_the_environment_is_paper_or_live(orders: ExecutionOrderSnapshotsReposit
         orders.load_active,
         partial(orders.save_all, []),
     ):
-        for environment in (Environment.TEST, "PAPR", ""):
+        for environment in (Environment.TEST, "PAPR", "", missing):
             with pytest.raises(InvalidDataError):
                 call(environment)
 

@@ -361,15 +361,38 @@ def test_every_status_is_counted(orders: OrdersRepository) -> None:
 def test_a_paper_database_shows_and_takes_its_own_orders_only(paper_store: Store) -> None:
     orders = paper_store[OrdersRepository]
     own = a_stored_order(orders, broker_order_id="b-1")
-    live = an_order(broker_order_id="b-1", environment=Environment.LIVE).as_dict()
-    written_by_another_program = {OrderRow._meta.combined[name]: value for name, value in live.items()}
-    OrderRow.insert(written_by_another_program).execute(paper_store.database)
+    write_as_another_program(paper_store, an_order(broker_order_id="b-1", environment=Environment.LIVE))
 
     assert orders.find_active() == orders.find_recent() == orders.find_many().data == [own]
     assert orders.find_by_broker_order_id("b-1") == own
     assert orders.count_by_status()[OrderStatus.PENDING] == 1
     with pytest.raises(EnvironmentMismatchError):
         orders.create(an_order(environment=Environment.LIVE))
+
+
+def test_an_order_of_another_environment_is_not_changed(paper_store: Store) -> None:
+    orders = paper_store[OrdersRepository]
+    live = an_order(environment=Environment.LIVE)
+    write_as_another_program(paper_store, live)
+
+    attempts: list[Callable[[], object]] = [
+        lambda: orders.update_fill(live.id, Decimal(100), PRICE),
+        lambda: orders.update_fill(live.id, Decimal(101), PRICE),
+        lambda: orders.update_status(live.id, OrderStatus.FILLED, "b-1"),
+        lambda: orders.cancel(live.id),
+    ]
+    for attempt in attempts:
+        with pytest.raises(EnvironmentMismatchError):
+            attempt()
+    with pytest.raises(NotFoundError):
+        orders.update(live.id, {"broker_order_id": "b-1"})
+    assert orders.delete(live.id) is False
+    assert orders.find_by_id(live.id) == live
+
+
+def write_as_another_program(store: Store, order: Order) -> None:
+    columns = {OrderRow._meta.combined[name]: value for name, value in order.as_dict().items()}
+    OrderRow.insert(columns).execute(store.database)
 
 
 # Status

@@ -496,7 +496,7 @@ class InBatchesOfTwo(PortfolioSnapshotsRepository):
 
 @pytest.fixture
 def in_batches(store: Store, monkeypatch: pytest.MonkeyPatch) -> InBatchesOfTwo:
-    monkeypatch.setattr("cream_store.repository.MAX_LIMIT", 2)
+    monkeypatch.setattr("cream_store.table_access.MAX_LIMIT", 2)
     monkeypatch.setattr(InBatchesOfTwo, "batches", [], raising=False)
     return InBatchesOfTwo(store.database)
 

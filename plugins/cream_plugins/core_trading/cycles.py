@@ -39,10 +39,8 @@ from cream_store import (
     utc_now,
 )
 from cream_store.aggregates import percentage, ratio
-from cream_store.conditions import condition_nodes, condition_values, shape
 from cream_store.fields import is_sqlite
 from cream_store.repository import Key
-from cream_store.statement import params
 from cream_store.states import StateMachine
 
 CYCLE_STATES: Final = StateMachine(
@@ -226,9 +224,9 @@ class CyclesRepository(Repository[Cycle, CycleFilters, CycleChanges]):
                 table="cycles",
                 columns=("progress_pct", "completed_symbols"),
             )
-        progressed = self._change_running(
+        progressed = self._update_where(
             # Any total allows 0, a NULL one too.
-            self._by_key(id).at_least("total_symbols", completed_symbols or None),
+            _running(self._by_key(id)).at_least("total_symbols", completed_symbols or None),
             {"current_phase": phase, "completed_symbols": completed_symbols, "progress_pct": progress_pct},
             {"phase_started_at": _PHASE_START},
         )
@@ -288,8 +286,8 @@ class CyclesRepository(Repository[Cycle, CycleFilters, CycleChanges]):
         `older_than`: spares those that started since; without it every running cycle of the environment is failed.
         """
         now = utc_now()
-        orphans = self._change_running(
-            query()
+        orphans = self._update_where(
+            _running(query())
             .equals("environment", self.environment_of(environment))
             .below("started_at", None if older_than is None else now - older_than),
             {"status": CycleStatus.FAILED, "completed_at": now, "updated_at": now, "error_message": ORPHANED_MESSAGE},
@@ -382,8 +380,6 @@ class CyclesRepository(Repository[Cycle, CycleFilters, CycleChanges]):
             status_distribution={status: figures[0] for status, figures in of_status.items()},
         )
 
-    # Only a running cycle changes, which is decided inside the UPDATE
-
     def _end(
         self, id: Key, changes: Mapping[str, Any], computed: Mapping[str, peewee.Node], duration_ms: int | None
     ) -> Cycle:
@@ -393,32 +389,8 @@ class CyclesRepository(Repository[Cycle, CycleFilters, CycleChanges]):
             computed = {**computed, "duration_ms": _DURATION}
         else:
             changes["duration_ms"] = duration_ms
-        ended = self._change_running(self._by_key(id), changes, computed)
+        ended = self._update_where(_running(self._by_key(id)), changes, computed)
         return ended[0] if ended else self._raise_unchanged(id)
-
-    def _change_running(
-        self, which: QueryBuilder, changes: Mapping[str, Any], computed: Mapping[str, peewee.Node]
-    ) -> list[Cycle]:
-        """Changes the running cycles that meet the conditions, in one statement, and returns them.
-
-        `computed` columns get what the database computes, where `Param(name)` is another column's new value.
-        """
-        builder = self._own(which.equals("status", CycleStatus.RUNNING))
-        conditions = condition_values(self._column, builder)
-        if conditions is None:
-            return []
-        values = {"updated_at": utc_now(), **changes}
-
-        def build() -> peewee.Node:
-            given = params([(name, self._column(name)) for name in values])
-            return (
-                CycleRow.update({**given, **{self._column(name): node for name, node in computed.items()}})
-                .where(*condition_nodes(self._column, builder))
-                .returning(*self._columns.values())
-            )
-
-        statement = self._statement(("running", tuple(values), tuple(computed), shape(builder)), build)
-        return self._fetch(statement, {**values, **conditions})
 
     def _raise_unchanged(self, id: Key, completed_symbols: int = 0) -> NoReturn:
         cycle = self._first(self._own(self._by_key(id))) or self._raise_not_found(id)
@@ -427,6 +399,11 @@ class CyclesRepository(Repository[Cycle, CycleFilters, CycleChanges]):
         else:
             reason = f"it is {cycle.status}; only a running cycle progresses, completes or fails"
         raise ConstraintViolationError(f"cycles {id}: {reason}", table="cycles")
+
+
+def _running(which: QueryBuilder) -> QueryBuilder:
+    """Only a running cycle changes, which is decided inside the UPDATE."""
+    return which.equals("status", CycleStatus.RUNNING)
 
 
 _PHASE_START: Final = Case(

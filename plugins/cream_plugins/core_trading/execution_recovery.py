@@ -7,8 +7,6 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-import peewee
-
 from cream_plugins.core_trading.execution_tables import named_environment
 from cream_store import (
     UNSET,
@@ -27,7 +25,6 @@ from cream_store import (
     record,
     utc_now,
 )
-from cream_store.statement import params
 
 
 class ExecutionRecoveryStatus(StrEnum):
@@ -108,24 +105,22 @@ class ExecutionRecoveryStateRepository(Repository[ExecutionRecoveryState, Filter
         error_message: str | None = None,
     ) -> ExecutionRecoveryState:
         """Records that the engine's state was saved now, with this status and error message (None clears it)."""
-        return self._record(
-            environment,
-            status=status,
-            error_message=error_message,
-            last_snapshot_at=utc_now(),
-            **({} if cycle_id is UNSET else {"last_cycle_id": _as_text(cycle_id)}),
-        )
+        changes: dict[str, Any] = {"status": status, "error_message": error_message, "last_snapshot_at": utc_now()}
+        if cycle_id is not UNSET:
+            changes["last_cycle_id"] = str(cycle_id) if isinstance(cycle_id, UUID) else cycle_id
+        return self._change(environment, changes)
 
     def log_reconciliation(self, environment: Environment | str, passed: bool) -> ExecutionRecoveryState:
         """Records that the engine's state was compared with the broker's now: healthy if all agreed.
 
         Otherwise needs_attention, and the error message stays.
         """
+        changes: dict[str, Any] = {"last_reconciliation_at": utc_now()}
         if passed:
-            outcome: dict[str, Any] = {"status": ExecutionRecoveryStatus.HEALTHY, "error_message": None}
+            changes |= {"status": ExecutionRecoveryStatus.HEALTHY, "error_message": None}
         else:
-            outcome = {"status": ExecutionRecoveryStatus.NEEDS_ATTENTION}
-        return self._record(environment, last_reconciliation_at=utc_now(), **outcome)
+            changes |= {"status": ExecutionRecoveryStatus.NEEDS_ATTENTION}
+        return self._change(environment, changes)
 
     def mark_interrupted(
         self, environment: Environment | str, cycle_id: UUID | str | Unset | None = UNSET
@@ -133,22 +128,5 @@ class ExecutionRecoveryStateRepository(Repository[ExecutionRecoveryState, Filter
         """Records that the engine stopped in the middle of its work."""
         return self.update(environment, ExecutionRecoveryStatus.INTERRUPTED, cycle_id)
 
-    def _record(self, environment: Environment | str, **columns: Any) -> ExecutionRecoveryState:
-        """Writes these columns of the environment's row, made if need be, with one statement."""
-        values = {"environment": named_environment(environment), **columns, "updated_at": utc_now()}
-        self._guard(ExecutionRecoveryState(**values))
-        written = [(name, self._column(name)) for name in values]
-
-        def build() -> peewee.Node:
-            key, *others = (column for _, column in written)
-            return (
-                self.row.insert(params(written))
-                .on_conflict(conflict_target=[key], preserve=others)
-                .returning(*self._columns.values())
-            )
-
-        return self._fetch(self._statement(("record", tuple(values)), build), values)[0]
-
-
-def _as_text(cycle_id: UUID | str | None) -> str | None:
-    return str(cycle_id) if isinstance(cycle_id, UUID) else cycle_id
+    def _change(self, environment: Environment | str, changes: dict[str, Any]) -> ExecutionRecoveryState:
+        return self._upsert_changes(ExecutionRecoveryState(environment=named_environment(environment)), changes)

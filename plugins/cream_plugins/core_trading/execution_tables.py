@@ -62,6 +62,8 @@ class EngineNumericField(NumericField):
 
 def named_environment(environment: Environment | str) -> Environment:
     """The environment of rows that a caller names. Raises InvalidDataError for any but PAPER and LIVE."""
+    if not isinstance(environment, str):
+        raise InvalidDataError(f"an environment is text, got {type(environment).__name__}", columns=("environment",))
     try:
         named = Environment.parse(environment)
     except ConfigurationError as error:
@@ -78,22 +80,23 @@ class NoChanges(TypedDict):
 class SnapshotsRepository(Repository[R, Filters, NoChanges]):
     """Rows that are saved over and over, each over the last one, found by their key and environment.
 
-    The environment is no part of the key: a row of the other one is in the way, which is an error.
+    The environment is no part of the key: a row of the other one is in the way, which is an error. Unlike elsewhere, it
+    has to be named even where a key is given.
     """
 
-    def find_by_id(self, id: Key, environment: Environment | str) -> R | None:  # type: ignore[override]  # the environment is always named
+    def find_by_id(self, id: Key, environment: Environment | str) -> R | None:  # type: ignore[override]  # as said
         """The record with that key, or None."""
         return self._first(self._matching(environment, **self._key_is(id)))
 
-    def find_by_id_or_raise(self, id: Key, environment: Environment | str) -> R:  # type: ignore[override]  # the environment is always named
+    def find_by_id_or_raise(self, id: Key, environment: Environment | str) -> R:  # type: ignore[override]  # as said
         """The record with that key. Raises NotFoundError."""
         return self.find_by_id(id, environment) or self._raise_not_found(id)
 
-    def exists(self, id: Key, environment: Environment | str) -> bool:  # type: ignore[override]  # the environment is always named
+    def exists(self, id: Key, environment: Environment | str) -> bool:  # type: ignore[override]  # as said
         """Whether there is a record with that key, readable or not."""
         return self.count_of(self._matching(environment, **self._key_is(id))) > 0
 
-    def delete(self, id: Key, environment: Environment | str) -> bool:  # type: ignore[override]  # the environment is always named
+    def delete(self, id: Key, environment: Environment | str) -> bool:  # type: ignore[override]  # as said
         """Deletes the record with that key; False when there is none."""
         return self._delete(self._matching(environment, **self._key_is(id))) > 0
 
