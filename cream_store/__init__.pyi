@@ -33,6 +33,7 @@ from .errors import TransactionError as TransactionError
 from .fields import BigIntegerField as BigIntegerField
 from .fields import BooleanField as BooleanField
 from .fields import ChoiceField as ChoiceField
+from .fields import DayField as DayField
 from .fields import EnumField as EnumField
 from .fields import EnvironmentField as EnvironmentField
 from .fields import ForeignKey as ForeignKey
@@ -55,6 +56,7 @@ from .pool import PoolStats as PoolStats
 from .queries import KeysetPage as KeysetPage
 from .queries import Page as Page
 from .queries import QueryBuilder as QueryBuilder
+from .queries import first_moment as first_moment
 from .queries import query as query
 from .records import Record as Record
 from .records import field as field

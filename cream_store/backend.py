@@ -19,7 +19,7 @@ from typing import Any, ClassVar, TypeVar
 import peewee
 
 from cream_store.environment import DatabaseLocation, Environment
-from cream_store.errors import EnvironmentMismatchError, RepositoryError, TransactionError
+from cream_store.errors import ConnectionLostError, EnvironmentMismatchError, RepositoryError, TransactionError
 from cream_store.pool import ConnectionPool, Driver, Lease, PoolStats
 from cream_store.url import DatabaseURL, Kind, PoolSettings
 
@@ -32,19 +32,20 @@ class _ThreadState(threading.local):
     """What the calling thread holds: Peewee's own state, plus the lease of its connection."""
 
     def __init__(self) -> None:
-        self.lease: Lease[Connection] | None = None
         self.reset()
 
     def reset(self) -> None:
+        self.lease: Lease[Connection] | None = None
         self.closed = True
         self.conn: Connection | None = None
         self.ctx: list[Any] = []
         self.transactions: list[Any] = []
         self.commit_callbacks: list[Callable[[], object]] = []
 
-    def set_connection(self, connection: Connection) -> None:
+    def bind(self, lease: Lease[Connection]) -> None:
         self.reset()
-        self.conn = connection
+        self.lease = lease
+        self.conn = lease.connection
         self.closed = False
 
 
@@ -136,8 +137,7 @@ class Database(peewee.Database):
             if reuse_if_open:
                 return False
             raise TransactionError("this thread holds a connection already")
-        state.lease = Lease(self.pool)
-        state.set_connection(state.lease.connection)
+        state.bind(Lease(self.pool))
         return True
 
     def close(self) -> bool:
@@ -145,7 +145,7 @@ class Database(peewee.Database):
         state = self._state
         if state.transactions:
             raise TransactionError("this thread is inside a transaction; its connection can't be given back")
-        lease, state.lease = state.lease, None
+        lease = state.lease
         state.reset()
         if lease is None:
             return False
@@ -197,7 +197,7 @@ class Database(peewee.Database):
             self.pool.release(connection)
 
     def _bound_connection(self) -> Connection | None:
-        """The connection of the calling thread's transaction, or that `connect()` took for it."""
+        """The connection of the calling thread's transaction, or the one that `connect()` took for it."""
         state = self._state
         if state.lease is None:
             return None
@@ -224,7 +224,11 @@ class Database(peewee.Database):
                 cursor.execute(sql, parameters)
             return read(cursor)
         except self.driver_errors as error:
-            raise self.translate(error) from error
+            translated = self.translate(error)
+        if isinstance(translated, ConnectionLostError):
+            self._close_connection(connection)  # The driver itself does not always know yet that it is lost.
+        # Raised out here, without the driver's error as its context: that may quote values, unlike the `cause`.
+        raise translated from translated.cause
 
     def fetch_all(self, sql: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows of one statement."""
@@ -244,7 +248,10 @@ class Database(peewee.Database):
     # Transactions
 
     def transaction(self, *, snapshot: bool = False) -> Transaction:  # type: ignore[override]  # instead of Peewee's
-        """A transaction, or a savepoint inside one. With `snapshot`, all its reads see one state of the database."""
+        """A transaction, or a savepoint inside one.
+
+        With `snapshot`, all reads of an outermost transaction see one state of the database.
+        """
         return Transaction(self, snapshot)
 
     def atomic(self, *, snapshot: bool = False) -> Transaction:  # type: ignore[override]  # instead of Peewee's
@@ -289,12 +296,12 @@ class Transaction(AbstractContextManager["Transaction"]):
     An exception rolls back and goes on to the caller.
     """
 
+    is_committed = False
+    """Whether its changes are stored for good."""
+
     def __init__(self, database: Database, snapshot: bool) -> None:
         self._database = database
         self._snapshot = snapshot
-
-    is_committed = False
-    """Whether its changes are stored for good."""
 
     def __enter__(self) -> Transaction:
         database, state = self._database, self._database._state

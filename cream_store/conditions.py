@@ -12,7 +12,7 @@ from uuid import UUID
 import peewee
 from peewee import SQL
 
-from cream_store.fields import EnumField, ForeignKey, UUIDField, is_sqlite
+from cream_store.fields import EnumField, ForeignKey, UUIDField, checked_text, is_sqlite
 from cream_store.queries import Condition, QueryBuilder
 from cream_store.row import StoredColumn
 from cream_store.statement import Param
@@ -44,18 +44,26 @@ def condition_values(column_of: ColumnOf, builder: QueryBuilder) -> dict[str, An
     values: dict[str, Any] = {}
     for i, (name, comparison, value) in enumerate(builder.conditions):
         if comparison == "contains":
-            values[f"where{i}"] = _like_pattern(value)
+            values[f"where{i}"] = _like_pattern(checked_text(column_of(name.split()[0]), value))
         elif comparison in _LISTS:
-            if not value and comparison != "not in":
+            elements = _elements(column_of(name), comparison, value)
+            if not elements and comparison != "not in":
                 return None
             for j in range(_padded(len(value))):
-                element = value[min(j, len(value) - 1)]
+                element = elements[min(j, len(elements) - 1)]
                 values[f"where{i}_{j}"] = json.dumps(element) if comparison == "has" else element
         elif comparison == "=" and isinstance(value, str) and not can_exist(column_of(name), value):
             return None
         else:
             values[f"where{i}"] = value
     return values
+
+
+def _elements(column: StoredColumn, comparison: str, elements: Sequence[Any]) -> Sequence[Any]:
+    """The elements of a list that a row can match."""
+    if comparison != "in":
+        return elements
+    return [element for element in elements if not isinstance(element, str) or can_exist(column, element)]
 
 
 def can_exist(column: StoredColumn, value: str) -> bool:
@@ -79,8 +87,8 @@ def _placeholders(i: int, condition: Condition, column: StoredColumn) -> list[Pa
     if condition.operator == "has":
         return [Param(f"where{i}_{j}") for j in range(_padded(len(condition.value)))]
     if condition.operator in _LISTS:
-        return [Param(f"where{i}_{j}", column) for j in range(_padded(len(condition.value)))]
-    return [Param(f"where{i}", None if condition.operator == "contains" else column)]
+        return [Param(f"where{i}_{j}", column.compared) for j in range(_padded(len(condition.value)))]
+    return [Param(f"where{i}", None if condition.operator == "contains" else column.compared)]
 
 
 def _node(column: StoredColumn, condition: Condition, parameters: Sequence[Param]) -> Any:

@@ -109,7 +109,7 @@ db = _CurrentDatabase()
 def transaction(database: Database | None = None, *, snapshot: bool = False) -> Transaction:
     """`with transaction(): ...` - all or nothing. Inside another transaction, a savepoint.
 
-    With `snapshot`, all reads see one state of the database (PostgreSQL: REPEATABLE READ).
+    With `snapshot`, all reads of an outermost transaction see one state of the database (PostgreSQL: REPEATABLE READ).
     """
     return (get_db() if database is None else database).transaction(snapshot=snapshot)
 

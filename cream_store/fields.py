@@ -10,10 +10,11 @@ import json
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Context as DecimalContext
 from decimal import Decimal, Inexact, InvalidOperation
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, ClassVar, Final, NoReturn
 from uuid import UUID
 
@@ -30,6 +31,8 @@ Decoder = Callable[[Any], Any]
 _MISSING: Final = object()
 _SQLITE_EXACT_DIGITS = 15
 _DEEPEST_JSON = 200
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_write_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def is_sqlite(context: Any) -> bool:
@@ -97,11 +100,13 @@ class Column(peewee.Field):
         raise NotImplementedError
 
     def encoder(self, kind: Kind) -> Callable[[Any], Any]:
-        """`encode` with NULL, for statements that are compiled for one kind of database."""
-        encode = self.encode
-        if self.null:
-            return lambda value: None if value is None else encode(value)
-        return encode
+        """`encode`, for statements that are compiled for one kind of database."""
+        return self.encode
+
+    @property
+    def compared(self) -> Column:
+        """What encodes the values that conditions compare the column with: they need not be storable."""
+        return self
 
     def decoder(self, kind: Kind) -> Decoder | None:
         """Turns the driver's value (NULL included) into ours; None when the driver's value is ours already."""
@@ -132,8 +137,12 @@ class Column(peewee.Field):
         return None if value is None else self.encode(value)
 
     def python_value(self, value: Any) -> Any:
-        decode = self.decoder("sqlite" if isinstance(value, str | int | float) else "postgresql")
+        decode = self._peewee_decoders["sqlite" if isinstance(value, str | int | float) else "postgresql"]
         return value if decode is None else decode(value)
+
+    @cached_property
+    def _peewee_decoders(self) -> dict[Kind, Decoder | None]:
+        return {"sqlite": self.decoder("sqlite"), "postgresql": self.decoder("postgresql")}
 
 
 def text_literal(text: str) -> str:
@@ -141,16 +150,22 @@ def text_literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _checked_text(column: Column, value: str) -> str:
+def checked_text(column: Column | ForeignKey, value: str) -> str:
     """The text, if a database can store it. A member of an enum becomes its value, whatever `str` makes of it."""
     if "\x00" in value:
         column.refuse("text with a NUL character can't be stored")
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            column.refuse("text with half of a surrogate pair can't be stored")
+    if not _is_unicode(value):
+        column.refuse("text with half of a surrogate pair can't be stored")
     return str.__str__(value)
+
+
+def _is_unicode(text: str) -> bool:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # which quotes the text, and so must not be the context of another error
+            return False
+    return True
 
 
 class TextField(Column):
@@ -162,7 +177,7 @@ class TextField(Column):
     def encode(self, value: Any) -> str:
         if not isinstance(value, str):
             self.refuse(f"needs text, got {type(value).__name__}")
-        return _checked_text(self, value)
+        return checked_text(self, value)
 
 
 class SymbolField(TextField):
@@ -181,13 +196,20 @@ def _symbol(column: Column, value: Any) -> str:
     return symbol
 
 
-class SecretField(TextField):
-    """Text that must not show: a token, a password, a key. A `Secret` in records; its errors never quote the value."""
+class SecretField(Column):
+    """Text that must not show: a token, a password, a key. A `Secret` in records and all the way to the driver.
 
+    Plain text is accepted. No error quotes the value.
+    """
+
+    field_type = "TEXT"
     python_type = Secret
 
-    def encode(self, value: Any) -> str:
-        return super().encode(value.reveal() if isinstance(value, Secret) else value)
+    def encode(self, value: Any) -> Secret:
+        text = value.reveal() if isinstance(value, Secret) else value
+        if not isinstance(text, str):
+            self.refuse(f"needs a Secret, got {type(value).__name__}")
+        return Secret(checked_text(self, text))
 
     def _decoder(self, kind: Kind) -> Decoder | None:
         return Secret
@@ -295,9 +317,7 @@ class NumericField(Column):
         if kind == "postgresql" or self.precision <= _SQLITE_EXACT_DIGITS:
             return super().encoder(kind)
 
-        def encode(value: Any) -> str | None:
-            if value is None and self.null:
-                return None
+        def encode(value: Any) -> str:
             number = self._quantized(value)
             if not self._is_exact_on_sqlite(number):
                 self.refuse(f"{value} has more digits than SQLite can store exactly")
@@ -382,6 +402,33 @@ class TimestampField(Column):
         return datetime.fromisoformat if kind == "sqlite" else None
 
 
+class _DayOrMomentField(TimestampField):
+    """A moment, for which a `date` stands as its first one in UTC."""
+
+    def encode(self, value: Any) -> str:
+        is_date = isinstance(value, date) and not isinstance(value, datetime)
+        return super().encode(datetime.combine(value, time.min, UTC) if is_date else value)
+
+
+class DayField(_DayOrMomentField):
+    """A calendar day: stored and returned as its first moment in UTC. A `date` is accepted.
+
+    Another time of day is refused: a key would hold it for another day.
+    """
+
+    def encode(self, value: Any) -> str:
+        moment = super().encode(value)
+        if not moment.endswith("T00:00:00.000000Z"):
+            self.refuse(f"needs a day, or its first moment in UTC; got {value}")
+        return moment
+
+    @property
+    def compared(self) -> Column:
+        bound = _DayOrMomentField()
+        bound.model, bound.column_name = self.model, self.column_name
+        return bound
+
+
 class TimestampTextField(TimestampField):
     """A moment in a text column: ISO 8601 in UTC with microseconds and a Z, so that text sorts by time.
 
@@ -412,6 +459,7 @@ class ChoiceField(TextField):
 
     def __init__(self, enum: type[StrEnum], **options: Any) -> None:
         self.enum = enum
+        self._texts = {member: member.value for member in enum}
         super().__init__(**options)
 
     @property
@@ -420,8 +468,8 @@ class ChoiceField(TextField):
 
     def encode(self, value: Any) -> str:
         try:
-            return self.enum(value).value
-        except ValueError:
+            return self._texts[value]  # a member and its text are equal
+        except (KeyError, TypeError):
             self.refuse(f"{value!r} is not one of {', '.join(self.enum)}")
 
     def _decoder(self, kind: Kind) -> Decoder | None:
@@ -440,6 +488,7 @@ class EnumField(Column):
     def __init__(self, enum: type[StrEnum], *, type_name: str | None = None, **options: Any) -> None:
         self.enum = enum
         self.type_name = type_name or re.sub(r"(?<!^)(?=[A-Z])", "_", enum.__name__).lower()
+        self._texts = {member: member.value for member in self.members}
         super().__init__(**options)
 
     @property
@@ -463,12 +512,9 @@ class EnumField(Column):
 
     def encode(self, value: Any) -> str:
         try:
-            member = self.enum(value)
-        except ValueError:
-            member = None
-        if member is None or member not in self.members:
+            return self._texts[value]  # a member and its text are equal
+        except (KeyError, TypeError):
             self.refuse(f"{value!r} is not one of {', '.join(self.members)}")
-        return member.value
 
     def decoder(self, kind: Kind) -> Decoder | None:
         by_value: dict[str | None, StrEnum | None] = {member.value: member for member in self.members}
@@ -513,17 +559,16 @@ class JSONField(Column):
         if not isinstance(value, self.of):
             self.refuse(f"needs a {self.of.__name__}, got {type(value).__name__}")
         try:
-            return json.dumps(self._storable(value, 1), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            text = _write_json(self._storable(value, 1))
         except ValueError as error:
             self.refuse(f"not storable as JSON: {error}")
+        if "\\u0000" in text and _ESCAPED_NUL.search(text):
+            self.refuse("text with a NUL character can't be stored")
+        return checked_text(self, text)
 
     def _storable(self, value: Any, depth: int) -> Any:
-        if value is None or isinstance(value, bool):
+        if value is None or isinstance(value, str | int):  # True and False are ints
             return value
-        if isinstance(value, str):
-            return _checked_text(self, value)
-        if isinstance(value, int):
-            return int(value)
         if isinstance(value, float):
             return self._storable_float(value)
         if not isinstance(value, dict | list):
@@ -532,12 +577,10 @@ class JSONField(Column):
             self.refuse(f"JSON deeper than {_DEEPEST_JSON} levels can't be stored")
         if isinstance(value, list):
             return [self._storable(item, depth + 1) for item in value]
-        return {self._storable_key(key): self._storable(item, depth + 1) for key, item in value.items()}
-
-    def _storable_key(self, key: Any) -> str:
-        if not isinstance(key, str):
-            self.refuse(f"JSON keys are text, got {type(key).__name__}")
-        return _checked_text(self, key)
+        for key in value:
+            if not isinstance(key, str):
+                self.refuse(f"JSON keys are text, got {type(key).__name__}")
+        return {key: self._storable(item, depth + 1) for key, item in value.items()}
 
     def _storable_float(self, value: float) -> float | int:
         if not math.isfinite(value):
@@ -588,6 +631,11 @@ class ForeignKey(peewee.ForeignKeyField):
         value_type: type = self.rel_field.value_type
         return value_type
 
+    @property
+    def compared(self) -> ForeignKey:
+        """What encodes the values that conditions compare the column with."""
+        return self
+
     def encode(self, value: Any) -> Any:
         return self._own().encode(value)
 
@@ -596,6 +644,10 @@ class ForeignKey(peewee.ForeignKeyField):
 
     def decoder(self, kind: Kind) -> Decoder | None:
         return self._own().decoder(kind)
+
+    def refuse(self, reason: str) -> NoReturn:
+        """Raises the InvalidDataError that names the column."""
+        self._own().refuse(reason)
 
     def _own(self) -> Column:
         """A column of the referenced type that belongs to this table, so that errors name the right one."""

@@ -14,6 +14,8 @@ import psycopg2.extensions
 from cream_store import errors
 from cream_store.backend import Connection, Database
 from cream_store.environment import DatabaseLocation, Environment
+from cream_store.row import unique_keys
+from cream_store.secret import Secret
 from cream_store.url import Kind, mask_password, without_secrets
 
 logger = logging.getLogger("cream_store.pool")
@@ -40,7 +42,11 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
         self._connection_parameters = {
             "connect_timeout": str(max(2, round(self.url.pool.connect_timeout))),
             "application_name": "cream-store",
+            # A server that vanished without a word is noticed within a minute, not after a quarter of an hour.
             "keepalives_idle": "30",
+            "keepalives_interval": "10",
+            "keepalives_count": "3",
+            "tcp_user_timeout": "60000",
             **given,
         }
 
@@ -160,30 +166,52 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
         state = error.pgcode
         if state is None:
             message = (mask_password(str(error)).strip() or type(error).__name__).splitlines()[0]
-            if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+            # The driver's base class is what a send to a crashed server may raise.
+            if isinstance(error, _LOST) or type(error) is psycopg2.DatabaseError:
                 return errors.ConnectionLostError(
                     f"the connection to {self.url.display} was lost: {message}", cause=error
                 )
             return errors.QueryError(message, cause=error)
         diagnostics = error.diag
         message = diagnostics.message_primary or type(error).__name__
-        # DETAIL and CONTEXT quote values of the failing row, which may be secret: they stay out of every traceback.
-        error.args = (message,)
+        cause = _without_values(error, message)
         if state == _UNDEFINED_TABLE:
             message += "; run `cream-store db push` to create the tables of the loaded plugins"
         return kind_of_state(state)(
             message,
             table=diagnostics.table_name,
-            columns=(diagnostics.column_name,) if diagnostics.column_name else (),
+            columns=_columns_of(diagnostics),
             constraint=diagnostics.constraint_name,
-            cause=error,
+            cause=cause,
         )
+
+
+def _without_values(error: psycopg2.Error, message: str) -> psycopg2.Error:
+    """The driver's error, less what may be secret: its DETAIL and CONTEXT quote the row, its cursor the statement."""
+    bare = type(error)(message)
+    bare.__setstate__({"pgerror": message, "pgcode": error.pgcode})
+    return bare.with_traceback(error.__traceback__)
+
+
+def _secret_literal(secret: Secret) -> psycopg2.extensions.ISQLQuote:
+    return psycopg2.extensions.QuotedString(secret.reveal())
+
+
+psycopg2.extensions.register_adapter(Secret, _secret_literal)
 
 
 def _quoted(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
+def _columns_of(diagnostics: psycopg2.extensions.Diagnostics) -> tuple[str, ...]:
+    """The columns of a violation. PostgreSQL names the constraint alone where it may be of several."""
+    if diagnostics.column_name:
+        return (diagnostics.column_name,)
+    return unique_keys(diagnostics.table_name or "").get(diagnostics.constraint_name or "", ())
+
+
+_LOST = (psycopg2.OperationalError, psycopg2.InterfaceError)
 _UNDEFINED_TABLE = "42P01"
 
 _KINDS: dict[str, type[errors.RepositoryError]] = {

@@ -79,7 +79,7 @@ class Repository(TableAccess[R], Generic[R, F, C]):
             _, filters, changes = type_arguments(cls, Repository)
             fixed = {key_of(cls.row).record_name, "created_at", "environment"}
             cls._changeable = _keys(changes, default=cls._columns.keys() - fixed)
-            cls._filterable = _keys(filters, default=cls._columns.keys())
+            cls._filterable = _keys(filters, default=cls._columns.keys() | cls.filter_rules.keys())
 
     def create(self, record: R) -> R:
         """Stores a new record and returns it as stored. Raises DuplicateKeyError when its key is taken."""
@@ -97,7 +97,7 @@ class Repository(TableAccess[R], Generic[R, F, C]):
     def upsert(self, record: R) -> R:
         """Stores a record, over the one with the same key if there is one. Returns it as stored."""
         self._guard(record)
-        return self._insert([record], over_stored=True)[0]
+        return self._insert([self._stamped(record)], over_stored=True)[0]
 
     @transactional
     def upsert_many(self, records: Iterable[R]) -> int:
@@ -107,7 +107,7 @@ class Repository(TableAccess[R], Generic[R, F, C]):
         for record in self._guarded(records):
             given += 1
             key = tuple(column.db_value(getattr(record, column.record_name)) for column in self._conflict_columns())
-            latest[key if None not in key else (*key, given)] = record  # NULL meets no stored row
+            latest[key if None not in key else (*key, given)] = self._stamped(record)  # NULL meets no stored row
         # In the order of the keys, so that two writers of the same rows queue instead of locking each other out.
         for chunk in chunks(latest[key] for key in sorted(latest, key=repr)):
             self._insert(chunk, over_stored=True)
@@ -159,15 +159,13 @@ class Repository(TableAccess[R], Generic[R, F, C]):
         limit = checked_limit(self.default_limit if limit is None else limit)
         builder = self._ordered(self._filtered(filters), order_by).limit(limit)
         order = self._total_order(builder.order)
-        descending = [name.startswith("-") for name in order]
-        columns = [self._column(name.lstrip("-")) for name in order]
-        if len(set(descending)) > 1 or any(column.null for column in columns):
-            raise InvalidDataError("keyset pages need an order in one direction over columns that are never NULL")
-        position = decode_cursor(after, order) if after is not None else None
+        columns = self._keyset_columns(order)
+        types = [column.value_type for column in columns.values()]
+        position = decode_cursor(after, order, types) if after is not None else None
         data = self._decode(self._select(builder, position=position))
         if len(data) < limit:
             return KeysetPage(data, None)
-        last = [column.encode(getattr(data[-1], name.lstrip("-"))) for name, column in zip(order, columns, strict=True)]
+        last = [column.encode(getattr(data[-1], name)) for name, column in columns.items()]
         return KeysetPage(data, encode_cursor(order, last))
 
     def first(self, filters: F | None = None, *, order_by: str | Sequence[str] | None = None) -> R | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import peewee
 from peewee import SQL
@@ -26,14 +26,17 @@ class Row(peewee.Model):
         database = db
         legacy_table_names = False
 
+    declared_indexes: ClassVar[tuple[index_declaration, ...]] = ()
+
     @classmethod
     def validate_model(cls) -> None:
         """Called by Peewee when the class is complete: turns the declared indexes into Peewee's."""
         super().validate_model()
-        declared = [index for index in cls._meta.indexes if isinstance(index, index_declaration)]
+        declared = tuple(index for index in cls._meta.indexes if isinstance(index, index_declaration))
         cls._meta.indexes = [index for index in cls._meta.indexes if not isinstance(index, index_declaration)]
         for declaration in declared:
             cls.add_index(declaration.on(cls))
+        cls.declared_indexes = declared
 
 
 def check(name: str, condition: str) -> peewee.Node:
@@ -41,9 +44,18 @@ def check(name: str, condition: str) -> peewee.Node:
     return SQL(f'CONSTRAINT "{name}" CHECK ({condition})')
 
 
+class UniqueConstraint(SQL):
+    """A unique constraint, as SQL that remembers what it is about."""
+
+    def __init__(self, name: str, columns: tuple[str, ...]) -> None:
+        super().__init__(f'CONSTRAINT "{name}" UNIQUE ({_column_list(columns)})')
+        self.name = name
+        self.columns = columns
+
+
 def unique(name: str, *columns: str) -> peewee.Node:
     """A named unique constraint over columns of the table, for `Meta.constraints`."""
-    return SQL(f'CONSTRAINT "{name}" UNIQUE ({_column_list(columns)})')
+    return UniqueConstraint(name, columns)
 
 
 def _column_list(columns: Sequence[str]) -> str:
@@ -89,3 +101,27 @@ def columns_of(row: type[Row]) -> dict[str, StoredColumn]:
 def key_of(row: type[Row]) -> StoredColumn:
     """The primary key's column."""
     return cast(StoredColumn, row._meta.primary_key)
+
+
+def unique_keys(table: str) -> dict[str, tuple[str, ...]]:
+    """The columns of a table's primary key, unique constraints and unique indexes, by the name of the constraint."""
+    keys: dict[str, tuple[str, ...]] = {}
+    for row in _descendants(Row):
+        if table_of(row) == table:
+            keys |= _unique_keys_of(row)
+    return keys
+
+
+def _unique_keys_of(row: type[Row]) -> dict[str, tuple[str, ...]]:
+    meta: Any = row._meta
+    keys = {f"{meta.table_name}_pkey": tuple(column.column_name for column in meta.get_primary_keys())}
+    for constraint in meta.constraints or ():
+        if isinstance(constraint, UniqueConstraint):
+            keys[constraint.name] = constraint.columns
+    return keys | {index.name: index.columns for index in row.declared_indexes if index.unique}
+
+
+def _descendants(row: type[Row]) -> Iterator[type[Row]]:
+    for descendant in row.__subclasses__():
+        yield descendant
+        yield from _descendants(descendant)

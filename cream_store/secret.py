@@ -17,10 +17,10 @@ class Secret:
 
     __slots__ = ("_text",)
 
-    def __init__(self, text: str) -> None:
-        if not isinstance(text, str):
+    def __init__(self, text: str | Secret) -> None:
+        if not isinstance(text, str | Secret):
             raise TypeError(f"a secret is text, got {type(text).__name__}")
-        self._text = text
+        self._text: str = text if isinstance(text, str) else text._text
 
     def reveal(self) -> str:
         """The text itself."""
@@ -45,6 +45,12 @@ class Secret:
 
     def __format__(self, specification: str) -> str:
         return format(_MASK, specification)
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not serialised; reveal it if that is what you mean")

@@ -17,9 +17,13 @@ import peewee
 from cream_store import errors
 from cream_store.backend import Connection, Database
 from cream_store.environment import DatabaseLocation, Environment
+from cream_store.row import unique_keys
+from cream_store.secret import Secret
 from cream_store.url import Kind, PoolSettings
 
 logger = logging.getLogger("cream_store.pool")
+
+sqlite3.register_adapter(Secret, Secret.reveal)
 
 BUSY_TIMEOUT = 5.0
 """Seconds that a writer waits for another one."""
@@ -200,7 +204,10 @@ def _subject_of(name: str, message: str) -> tuple[str | None, tuple[str, ...], s
     qualified = re.findall(r"(\w+)\.(\w+)", subject)
     if not qualified:
         return None, (), None
-    return qualified[0][0], tuple(column for _, column in qualified), None
+    table, columns = qualified[0][0], tuple(column for _, column in qualified)
+    if name == "SQLITE_CONSTRAINT_NOTNULL":
+        return table, columns, None
+    return table, columns, next((key for key, of_key in unique_keys(table).items() if of_key == columns), None)
 
 
 _files_of_parent: set[Path] = set()

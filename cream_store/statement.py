@@ -12,16 +12,18 @@ from typing import Any
 import peewee
 
 from cream_store.backend import Database
-from cream_store.fields import Column, ForeignKey
+from cream_store.fields import Column, ForeignKey, is_sqlite
 from cream_store.url import Kind
 
 Encoder = Callable[[Any], Any]
+Values = Mapping[Any, Any] | Sequence[Any]
+"""Values by the name of their parameter, or by its position."""
 
 
 class Param(peewee.ColumnBase):
-    """A value that is given at execution, by name, and encoded as the column demands."""
+    """A value that is given at execution, by name or position, and encoded as the column demands."""
 
-    def __init__(self, name: str, column: Column | ForeignKey | None = None) -> None:
+    def __init__(self, name: str | int, column: Column | ForeignKey | None = None) -> None:
         self.name = name
         self.column = column
 
@@ -31,34 +33,46 @@ class Param(peewee.ColumnBase):
         return context
 
     def encoder(self, kind: Kind) -> Encoder:
-        """What turns the given value into the driver's."""
-        if self.column is None:
-            return _as_it_is
-        encode = self.column.encoder(kind)
-        # NULL is a value of a comparison or a default even where the column itself refuses it.
-        return lambda value: None if value is None else encode(value)
+        """What turns a value that is not None into the driver's."""
+        return _as_it_is if self.column is None else self.column.encoder(kind)
 
 
 def _as_it_is(value: Any) -> Any:
     return value
 
 
+class _ForUpdate(peewee.ColumnBase):
+    """Nothing on SQLite, where a writing transaction excludes every other one already."""
+
+    def __sql__(self, context: Any) -> Any:
+        return context if is_sqlite(context) else context.literal("FOR UPDATE")
+
+
+def for_update(select: peewee.Node) -> peewee.Node:
+    """A SELECT that locks the rows it reads until the transaction ends."""
+    return peewee.NodeList((select, _ForUpdate()))
+
+
 class Compiled:
-    """SQL text for one kind of database, and how its parameters are made of named values."""
+    """SQL text for one kind of database, and how its parameters are made of given values."""
 
     __slots__ = ("_slots", "sql")
 
     def __init__(self, query: peewee.Node, database: Database) -> None:
         context: Any = database.get_sql_context()
         self.sql, values = context.sql(query).query()
-        self._slots: list[tuple[str | None, Any]] = [
+        self._slots: list[tuple[Any, Any]] = [
             (value.name, value.encoder(database.kind)) if isinstance(value, Param) else (None, value)
             for value in values
         ]
 
-    def parameters(self, values: Mapping[str, Any]) -> list[Any]:
+    def parameters(self, values: Values) -> list[Any]:
         """The driver's parameters, in order. Raises InvalidDataError for a value that its column can't hold."""
-        return [encode if name is None else encode(values[name]) for name, encode in self._slots]
+        # NULL is a value of a comparison or a default even where the column itself refuses it.
+        return [
+            encode if name is None else None if (value := values[name]) is None else encode(value)
+            for name, encode in self._slots
+        ]
 
 
 class Statement:
@@ -75,12 +89,12 @@ class Statement:
             compiled = self._compiled[database.kind] = Compiled(self._build(), database)
         return compiled
 
-    def fetch_all(self, database: Database, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    def fetch_all(self, database: Database, values: Values) -> list[tuple[Any, ...]]:
         """The rows that the statement gives."""
         compiled = self.on(database)
         return database.fetch_all(compiled.sql, compiled.parameters(values))
 
-    def change(self, database: Database, values: Mapping[str, Any]) -> int:
+    def change(self, database: Database, values: Values) -> int:
         """How many rows the statement changed."""
         compiled = self.on(database)
         return database.change(compiled.sql, compiled.parameters(values))

@@ -6,10 +6,10 @@ kind of database.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
-from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
 from uuid import UUID
 
@@ -29,12 +29,13 @@ from cream_store.errors import (
     EnvironmentMismatchError,
     InvalidDataError,
     NotFoundError,
+    RepositoryError,
 )
 from cream_store.fields import Column, ForeignKey, SerialField
-from cream_store.queries import MAX_LIMIT, Condition, QueryBuilder, query
+from cream_store.queries import MAX_LIMIT, Condition, QueryBuilder, checked_limit, query
 from cream_store.records import Record
 from cream_store.row import Row, StoredColumn, columns_of, key_of, table_of
-from cream_store.statement import Param, Statement, params
+from cream_store.statement import Param, Statement, Values, for_update, params
 from cream_store.states import StateMachine
 from cream_store.url import Kind
 
@@ -54,6 +55,11 @@ class TableAccess(Generic[R]):
     """The columns that make an upsert meet a stored row; the primary key unless said otherwise."""
     kept_on_conflict: ClassVar[tuple[str, ...]] = ("id", "created_at")
     """Columns that an upsert leaves as they are stored."""
+    stamped_on_upsert: ClassVar[tuple[str, ...]] = ()
+    """Columns that an upsert sets to the current time, whatever the record says."""
+    overwrite_error: ClassVar[type[RepositoryError]] = ConstraintViolationError
+    overwrite_refusal: ClassVar[str] = "a stored row with the same key belongs to another environment"
+    """What an upsert raises, and says, when `_may_overwrite` forbids it."""
 
     record: type[R]
     _columns: ClassVar[dict[str, StoredColumn]]
@@ -116,6 +122,22 @@ class TableAccess(Generic[R]):
     def find(self, builder: QueryBuilder) -> list[R]:
         """The records that a query built with `query()` gives."""
         return self._decode(self._select(builder))
+
+    def iterate(self, builder: QueryBuilder, chunk: int = 1_000) -> Iterator[R]:
+        """Every record that a query gives, read `chunk` at a time: any number of them costs the memory of one chunk.
+
+        All columns of the order run in one direction and are never NULL. Outside a transaction, what is written
+        meanwhile may or may not be seen.
+        """
+        order = self._total_order(builder.order or self.default_order)
+        columns = self._keyset_columns(order)
+        builder, position = builder.limit(chunk), None
+        while True:
+            records = self._decode(self._select(builder, position=position))
+            yield from records
+            if len(records) < chunk:
+                return
+            position = [getattr(records[-1], name) for name in columns]
 
     def count_of(self, builder: QueryBuilder) -> int:
         """How many records meet a query's conditions."""
@@ -182,9 +204,10 @@ class TableAccess(Generic[R]):
 
         One statement. Moves `updated_at`, if there is anything to change.
         """
+        record = record.replace(**changes)
         self._guard(record)
         moved = ("updated_at",) if changes and "updated_at" in self._columns else ()
-        return self._insert([record.replace(**changes)], over_stored=True, only=(*changes, *moved))[0]
+        return self._insert([record], over_stored=True, only=(*changes, *moved))[0]
 
     def _delete(self, builder: QueryBuilder) -> int:
         builder = self._own(builder)
@@ -196,6 +219,18 @@ class TableAccess(Generic[R]):
         )
         return statement.change(self.database, values)
 
+    def _delete_returning(self, builder: QueryBuilder) -> list[R]:
+        """Deletes all records that meet the conditions, in one statement, and returns them as they were."""
+        builder = self._own(builder)
+        values = condition_values(self._column, builder)
+        if values is None:
+            return []
+        statement = self._statement(
+            ("delete returning", shape(builder)),
+            lambda: self.row.delete().where(*condition_nodes(self._column, builder)).returning(*self._columns.values()),
+        )
+        return self._fetch(statement, values)
+
     def _delete_older_than(self, column: str, cutoff: date | datetime | None, builder: QueryBuilder) -> int:
         """Deletes, in batches, the records that meet the conditions and whose `column` lies before the cutoff.
 
@@ -205,20 +240,21 @@ class TableAccess(Generic[R]):
             raise InvalidDataError(f"{table_of(self.row)}: deleting old rows needs a cutoff", table=table_of(self.row))
         return self._delete_in_batches(builder.below(column, cutoff))
 
-    def _delete_in_batches(self, builder: QueryBuilder) -> int:
+    def _delete_in_batches(self, builder: QueryBuilder, batch_size: int = MAX_LIMIT) -> int:
         """Deletes the records that meet the conditions and returns how many they were.
 
-        Outside a transaction, each batch of at most 10,000 is one of its own: no lock is held for long, and what an
-        interrupted deletion did is not done again.
+        Outside a transaction, each batch of at most `batch_size` is one of its own: no lock is held for long, and what
+        an interrupted deletion did is not done again.
         """
+        checked_limit(batch_size, "batch_size")
         total = 0
         # Until nothing is left, not until a batch is short: it is short too when somebody else deleted some of it.
-        while deleted := self._delete_batch(builder):
+        while deleted := self._delete_batch(builder, batch_size):
             total += deleted
         return total
 
     @transactional
-    def _delete_batch(self, builder: QueryBuilder) -> int:
+    def _delete_batch(self, builder: QueryBuilder, batch_size: int) -> int:
         builder = self._own(builder)
         values = condition_values(self._column, builder)
         if values is None:
@@ -226,11 +262,12 @@ class TableAccess(Generic[R]):
         key = key_of(self.row)
 
         def build() -> peewee.Node:
-            batch = self.row.select(key).where(*condition_nodes(self._column, builder)).limit(MAX_LIMIT)
+            batch = self.row.select(key).where(*condition_nodes(self._column, builder)).limit(Param("batch_size"))
             # The conditions again: a row that was changed while the deletion waited for it may not meet them any more.
             return self.row.delete().where(key.in_(batch), *condition_nodes(self._column, builder))
 
-        return self._statement(("delete batch", shape(builder)), build).change(self.database, values)
+        statement = self._statement(("delete batch", shape(builder)), build)
+        return statement.change(self.database, {**values, "batch_size": batch_size})
 
     def _move(
         self,
@@ -263,6 +300,20 @@ class TableAccess(Generic[R]):
             table=table,
             columns=(self._column(machine.column).column_name,),
         )
+
+    def _hold(self, id: Key) -> R:
+        """The record with that key, which nobody else changes until the transaction ends.
+
+        For what a single statement can't do. Raises NotFoundError, EnvironmentMismatchError.
+        """
+        key = key_of(self.row)
+        statement = self._statement(
+            "hold", lambda: for_update(self.row.select(*self._columns.values()).where(key == Param("id", key)))
+        )
+        held: R = self._fetch_one(id, statement) or self._raise_not_found(id)
+        if "environment" in self._columns:
+            self._guard_environment(held.environment)  # type: ignore[attr-defined]  # the record has what the row has
+        return held
 
     def _aggregate(
         self, name: str, builder: QueryBuilder, select: Sequence[Any], *, group_by: Sequence[Any] = ()
@@ -341,7 +392,7 @@ class TableAccess(Generic[R]):
         builder = query().contains(text.strip(), *columns).order_by(*self.default_order).limit(limit)
         return self.find(builder.equals("environment", self.environment_of(environment)))
 
-    def _fetch(self, statement: Statement, values: Mapping[str, Any]) -> list[R]:
+    def _fetch(self, statement: Statement, values: Values) -> list[R]:
         """Executes a statement whose rows are whole rows of the table."""
         return self._decode(statement.fetch_all(self.database, values))
 
@@ -400,13 +451,20 @@ class TableAccess(Generic[R]):
         statement = self._statement(("select", with_total, position is None, order, limits, shape(builder)), build)
         return statement.fetch_all(self.database, values)
 
+    def _keyset_columns(self, order: Sequence[str]) -> dict[str, StoredColumn]:
+        """The order's columns by name. Raises InvalidDataError unless they can tell a position."""
+        columns = {name.lstrip("-"): self._column(name.lstrip("-")) for name in order}
+        if len({name.startswith("-") for name in order}) > 1 or any(column.null for column in columns.values()):
+            raise InvalidDataError("a position needs an order in one direction over columns that are never NULL")
+        return columns
+
     def _order_nodes(self, order: Sequence[str]) -> list[peewee.Node]:
         return [_directed(self._column(name.lstrip("-")), name.startswith("-")) for name in order]
 
     def _beyond(self, order: Sequence[str]) -> peewee.Node:
         """That a row lies after the position, in the order's direction."""
         columns = [self._column(name.lstrip("-")) for name in order]
-        position = peewee.Tuple(*(Param(f"after{i}") for i in range(len(columns))))  # encoded in the cursor already
+        position = peewee.Tuple(*(Param(f"after{i}", column.compared) for i, column in enumerate(columns)))
         comparison = peewee.OP.LT if order[0].startswith("-") else peewee.OP.GT
         return peewee.Expression(peewee.Tuple(*columns), comparison, position)
 
@@ -452,40 +510,50 @@ class TableAccess(Generic[R]):
         """Inserts records and returns them as stored, in the same order: one statement, unless only some are numbered.
 
         With `over_stored`, over stored ones with the same key: all columns but the kept ones, or `only` these. Raises
-        ConstraintViolationError when such a stored row belongs to another environment.
+        ConstraintViolationError when such a stored row may not be overwritten.
         """
         key = key_of(self.row)
         numbers = {getattr(record, key.record_name) is None for record in records} if _is_serial(key) else {False}
         if len(numbers) > 1:
             return [self._insert([record], over_stored=over_stored, only=only)[0] for record in records]
         numbered = numbers == {True}
-        columns = [(name, column) for name, column in self._columns.items() if not (numbered and column is key)]
+        columns = {name: column for name, column in self._columns.items() if not (numbered and column is key)}
 
         def build() -> peewee.Node:
-            rows = [{column: Param(f"{name} {i}", column) for name, column in columns} for i in range(len(records))]
+            position = itertools.count()
+            rows = [{column: Param(next(position), column) for column in columns.values()} for _ in records]
             insert = self.row.insert_many(rows)
             if over_stored:
                 target = self._conflict_columns()
-                kept = {*target, *(column for name, column in columns if name in self.kept_on_conflict)}
-                written = [column for name, column in columns if (column not in kept if only is None else name in only)]
-                environment = self._columns.get("environment")
+                kept = {*target, *(column for name, column in columns.items() if name in self.kept_on_conflict)}
+                written = [
+                    column for name, column in columns.items() if (column not in kept if only is None else name in only)
+                ]
                 insert = insert.on_conflict(
                     conflict_target=target,
                     # Without a column to write, the statement would not return the stored row.
                     preserve=written or target,
-                    where=None if environment is None else environment == EXCLUDED.environment,
+                    where=self._may_overwrite(),
                 )
             return insert.returning(*self._columns.values())
 
         statement = self._statement(("insert", len(records), numbered, over_stored, only), build)
-        values = {f"{name} {i}": getattr(r, name) for i, r in enumerate(records) for name, _ in columns}
+        values = [getattr(record, name) for record in records for name in columns]
         stored = self._fetch(statement, values)
         if len(stored) < len(records):
             table = table_of(self.row)
-            raise ConstraintViolationError(
-                f"{table}: a stored row with the same key belongs to another environment", table=table
-            )
+            raise self.overwrite_error(f"{table}: {self.overwrite_refusal}", table=table)
         return self._in_order_of(records, stored, numbered)
+
+    def _may_overwrite(self) -> Any:
+        """The condition on a stored row's columns and the new one's, `EXCLUDED`, for an upsert; None for always."""
+        environment = self._columns.get("environment")
+        return None if environment is None else environment == EXCLUDED.environment
+
+    def _stamped(self, record: R) -> R:
+        """The record as an upsert stores it now."""
+        stamps = self.stamped_on_upsert
+        return record.replace(**dict.fromkeys(stamps, utc_now())) if stamps else record
 
     def _in_order_of(self, records: Sequence[R], stored: list[R], numbered: bool) -> list[R]:
         """The stored records in the order of the given ones: a RETURNING clause promises none."""
@@ -494,10 +562,12 @@ class TableAccess(Generic[R]):
         name = key_of(self.row).record_name
         if numbered:
             return sorted(stored, key=lambda record: getattr(record, name))
-        by_key = {getattr(record, name): record for record in stored}
-        if len(by_key.keys() & {getattr(record, name) for record in records}) < len(records):
+        encode = key_of(self.row).encode  # a key may be given in another spelling: text for a UUID, a symbol
+        by_key = {encode(getattr(record, name)): record for record in stored}
+        given = [encode(getattr(record, name)) for record in records]
+        if not by_key.keys() >= set(given):
             return stored  # upserted by another key: whoever stores many such rows does not ask for their order
-        return [by_key[getattr(record, name)] for record in records]
+        return [by_key[key] for key in given]
 
     def _conflict_columns(self) -> tuple[StoredColumn, ...]:
         return tuple(self._column(name) for name in self.conflict_target) or (key_of(self.row),)
@@ -528,7 +598,7 @@ def type_arguments(cls: type, generic: type) -> tuple[Any, ...]:
 def chunks(records: Iterable[R]) -> Iterator[list[R]]:
     """Records in groups of few different sizes, so that few statements serve any number."""
     records = iter(records)
-    while group := list(islice(records, _CHUNK_SIZES[0])):
+    while group := list(itertools.islice(records, _CHUNK_SIZES[0])):
         for size in _CHUNK_SIZES:
             while len(group) >= size:
                 yield group[:size]

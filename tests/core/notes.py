@@ -79,3 +79,21 @@ def wait_until(is_true: Callable[[], object]) -> None:
     while not is_true():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.002)
+
+
+_OTHER_SESSIONS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+
+def other_sessions(administrator: Database) -> int:
+    """How many sessions the PostgreSQL server has on the database beside the one that asks."""
+    [(count,)] = administrator.fetch_all(f"SELECT count(*) {_OTHER_SESSIONS}")
+    return int(count)
+
+
+def end_sessions(database: Database) -> None:
+    """Has the PostgreSQL server end the sessions that there are on a database, and waits until they are gone."""
+    with reopened(database) as administrator:
+        ended = [pid for (pid,) in administrator.fetch_all(f"SELECT pid {_OTHER_SESSIONS}")]
+        administrator.fetch_all("SELECT pg_terminate_backend(pid) FROM unnest(%s) pid", (ended,))
+        still_there = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)"
+        wait_until(lambda: administrator.fetch_all(still_there, (ended,)) == [(0,)])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -374,7 +376,24 @@ def test_a_connection_goes_back_even_when_no_thread_can_be_started(
     wait_until(lambda: pool.stats().total == 0)
 
 
-# Threads that end
+# Threads that end, processes that fork
+
+
+def test_a_forked_child_neither_uses_nor_frees_what_its_parent_has(exchange: Exchange) -> None:
+    pool = exchange.pool(size=2)
+    in_use = pool.acquire()
+    pool.release(pool.acquire())
+    parents = [weakref.ref(line) for line in exchange.made]
+    assert pool.forget()
+    assert pool.stats().total == 0
+    pool.release(in_use)
+    assert len(exchange.open_lines) == 2
+    assert pool.acquire() not in exchange.made[:2]
+
+    exchange.made.clear()
+    del in_use, pool
+    gc.collect()
+    assert all(line() is not None for line in parents)
 
 
 def test_a_thread_that_ends_gives_its_connection_back(exchange: Exchange, caplog: pytest.LogCaptureFixture) -> None:

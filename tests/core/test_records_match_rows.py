@@ -27,6 +27,7 @@ from cream_store import (
 from cream_store.fields import SerialField
 from cream_store.plugins import discover
 from cream_store.row import StoredColumn, columns_of
+from cream_store.table_access import type_arguments
 
 AnyRepository = type[Repository[Any, Any, Any]]
 
@@ -63,8 +64,7 @@ def _comparable(hint: Any, column: StoredColumn | None) -> object:
 
 def declared_keys(repository: AnyRepository) -> tuple[set[str], set[str]]:
     """The names that a repository's filters and changes declare."""
-    bases: tuple[Any, ...] = vars(repository)["__orig_bases__"]
-    [(_, filters, changes)] = [get_args(base) for base in bases]
+    _, filters, changes = type_arguments(repository, Repository)
     return set(get_type_hints(filters)), set(get_type_hints(changes))
 
 

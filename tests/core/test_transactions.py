@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -19,6 +19,7 @@ from cream_store import (
     TransactionError,
     get_db,
     transaction,
+    transactional,
     with_transaction,
 )
 from cream_store.schema import push
@@ -242,6 +243,27 @@ def test_other_errors_do_not_make_a_function_run_again(notebook: Database, error
         with_transaction(function, notebook)
     assert function.runs == 1
     assert texts(notebook) == []
+
+
+class UnluckyNotes(Notes):
+    """Notes whose first attempt to write is undone."""
+
+    attempts = 0
+
+    @transactional
+    def write_all(self, notes: Iterable[Note], more: Iterable[Note] = ()) -> int:
+        self.attempts += 1
+        written = len(self.create_many([*notes, *more]))
+        if self.attempts == 1:
+            raise RetryableTransactionError("bad luck")
+        return written
+
+
+def test_a_repeated_method_still_has_the_records_of_an_iterator(notebook: Database) -> None:
+    notes = UnluckyNotes(notebook)
+    assert notes.write_all((Note(text=text) for text in "ab"), more=iter([Note(text="c")])) == 3
+    assert notes.attempts == 2
+    assert sorted(texts(notebook)) == ["a", "b", "c"]
 
 
 def test_only_the_outermost_transaction_is_repeated(notebook: Database) -> None:

@@ -21,6 +21,7 @@ from cream_store import (
     InvalidDataError,
     Store,
     clock_set_to,
+    query,
 )
 from tests.races import at_once, overtaken
 
@@ -72,7 +73,7 @@ def test_a_save_replaces_quantity_and_price(positions: Positions) -> None:
     with clock_set_to(NOON):
         saved = positions.save(" aapl ", Decimal(0), Decimal(0), "paper")
     assert saved == position("AAPL", 0, 0).replace(updated_at=NOON)
-    assert positions.count() == 1
+    assert positions.count_of(query()) == 1
 
 
 def test_a_position_of_the_other_environment_is_in_the_way(positions: Positions) -> None:
@@ -81,7 +82,7 @@ def test_a_position_of_the_other_environment_is_in_the_way(positions: Positions)
         positions.save("AAPL", Decimal(1), Decimal(1), PAPER)
     with pytest.raises(ConstraintViolationError, match="AAPL belongs to environment LIVE"):
         positions.save_all([position("MSFT"), position("aapl")], PAPER)
-    assert positions.find_all() == [live]
+    assert positions.find(query()) == [live]
 
 
 def test_a_live_position_is_not_saved_in_a_paper_database(paper_store: Store) -> None:
@@ -90,7 +91,7 @@ def test_a_live_position_is_not_saved_in_a_paper_database(paper_store: Store) ->
         positions.save("AAPL", Decimal(1), Decimal(1), LIVE)
     with pytest.raises(EnvironmentMismatchError):
         positions.sync_from_broker([position(environment=LIVE)], LIVE)
-    assert positions.count() == 0
+    assert positions.count_of(query()) == 0
 
 
 def test_what_makes_no_sense_is_not_saved(positions: Positions) -> None:
@@ -104,7 +105,7 @@ def test_what_makes_no_sense_is_not_saved(positions: Positions) -> None:
     for symbol, quantity, environment in impossible:
         with pytest.raises(InvalidDataError):
             positions.save(symbol, quantity, Decimal(1), environment)
-    assert positions.count() == 0
+    assert positions.count_of(query()) == 0
 
 
 def test_save_all_saves_all(positions: Positions) -> None:
@@ -118,7 +119,7 @@ def test_save_all_saves_all(positions: Positions) -> None:
 def test_save_all_refuses_positions_of_another_environment_than_the_named(positions: Positions) -> None:
     with pytest.raises(EnvironmentMismatchError):
         positions.save_all([position("AAPL"), position("MSFT", environment=LIVE)], PAPER)
-    assert positions.count() == 0
+    assert positions.count_of(query()) == 0
 
 
 # Reading
@@ -172,7 +173,7 @@ def test_the_brokers_positions_become_the_stored_ones(positions: Positions) -> N
         "NEW": (1, 50),
         "SAME": (100, 50),
     }
-    untouched = {one.symbol for one in positions.find_all() if one.updated_at == NOON}
+    untouched = {one.symbol for one in positions.find(query()) if one.updated_at == NOON}
     assert untouched == {"SAME", "FLAT"}
 
 

@@ -13,7 +13,7 @@ from cream_plugins.core_trading import (
     ExecutionRecoveryStateRepository,
     ExecutionRecoveryStatus,
 )
-from cream_store import Environment, EnvironmentMismatchError, InvalidDataError, Store, clock_set_to
+from cream_store import Environment, EnvironmentMismatchError, InvalidDataError, Store, clock_set_to, query
 from tests.races import at_once
 
 NOON = datetime(2024, 3, 15, 12, tzinfo=UTC)
@@ -33,7 +33,7 @@ def test_an_environment_that_was_never_saved_is_unknown_and_stays_unsaved(states
     with clock_set_to(NOON):
         assert states.get("paper") == ExecutionRecoveryState(environment=PAPER, updated_at=NOON)
     assert states.get(PAPER).status is Status.UNKNOWN
-    assert states.count() == 0
+    assert states.count_of(query()) == 0
 
 
 def test_what_a_status_asks_for(states: States) -> None:
@@ -122,7 +122,7 @@ def test_a_status_or_environment_that_does_not_exist_is_refused(states: States) 
             states.get(environment)
         with pytest.raises(InvalidDataError):
             states.log_reconciliation(environment, True)
-    assert states.count() == 0
+    assert states.count_of(query()) == 0
 
 
 def test_a_live_state_is_not_written_in_a_paper_database(paper_store: Store) -> None:
@@ -131,7 +131,7 @@ def test_a_live_state_is_not_written_in_a_paper_database(paper_store: Store) -> 
         states.update(LIVE, Status.HEALTHY)
     with pytest.raises(EnvironmentMismatchError):
         states.log_reconciliation(LIVE, True)
-    assert states.count() == 0
+    assert states.count_of(query()) == 0
 
 
 def test_first_writes_at_once_make_one_row(postgresql_store: Store) -> None:
@@ -143,7 +143,7 @@ def test_first_writes_at_once_make_one_row(postgresql_store: Store) -> None:
         partial(states.log_reconciliation, PAPER, False),
     )
     assert all(isinstance(one, ExecutionRecoveryState) for one in written)
-    [state] = states.find_all()
+    [state] = states.find(query())
     assert state.last_cycle_id == "cycle"
     assert state.last_snapshot_at is not None
     assert state.last_reconciliation_at is not None

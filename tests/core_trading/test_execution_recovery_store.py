@@ -30,6 +30,7 @@ from cream_store import (
     Store,
     clock_set_to,
     get_db,
+    query,
 )
 from tests.races import at_once, overtaken
 
@@ -78,7 +79,7 @@ def test_a_state_that_was_never_saved_is_unknown_and_empty(recovery: ExecutionRe
     loaded = recovery.load_state(PAPER)
     assert loaded.state.needs_recovery
     assert (loaded.orders, loaded.positions) == ([], {})
-    assert recovery.states.count() == 0
+    assert recovery.states.count_of(query()) == 0
 
 
 def test_what_is_saved_is_loaded(recovery: ExecutionRecoveryStore) -> None:
@@ -124,7 +125,7 @@ def test_a_save_is_all_or_nothing(recovery: ExecutionRecoveryStore) -> None:
         recovery.save_state(PAPER, [order()], [position(environment=LIVE)])
 
     loaded = recovery.load_state(PAPER)
-    assert (loaded.orders, loaded.positions, recovery.states.count()) == ([], {}, 0)
+    assert (loaded.orders, loaded.positions, recovery.states.count_of(query())) == ([], {}, 0)
 
 
 @pytest.mark.parametrize(("passed", "status"), [(True, Status.HEALTHY), (False, Status.NEEDS_ATTENTION)])

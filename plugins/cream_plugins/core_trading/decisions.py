@@ -36,7 +36,6 @@ from cream_store import (
     query,
     record,
     since,
-    transactional,
     until,
     utc_now,
 )
@@ -317,7 +316,6 @@ class DecisionsRepository(Repository[Decision, DecisionFilters, DecisionChanges]
         """
         return self.update(id, {"status": DecisionStatus(DecisionRow.status.encode(status))})
 
-    @transactional
     def update(self, id: Key, changes: DecisionChanges) -> Decision:
         """Writes the given columns; lists and metadata are replaced whole. A new status must be an allowed move."""
         others = dict(self._checked_changes(changes))

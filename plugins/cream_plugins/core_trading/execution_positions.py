@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 import peewee
 
@@ -27,7 +27,7 @@ from cream_store import (
     transactional,
     utc_now,
 )
-from cream_store.fields import is_sqlite
+from cream_store.statement import for_update
 
 DEFAULT_PRICE_TOLERANCE: Final = Decimal("0.01")
 """The part of the broker's price by which a stored average price may differ."""
@@ -141,17 +141,10 @@ class ExecutionPositionSnapshotsRepository(SnapshotsRepository[ExecutionPosition
         return self._delete_older_than("updated_at", before, self._matching(environment, quantity=Decimal(0)))
 
 
-class _ForUpdate(peewee.ColumnBase):
-    """Locks the rows that are read. On SQLite the transaction excludes every other writer already."""
-
-    def __sql__(self, context: Any) -> Any:
-        return context if is_sqlite(context) else context.literal("FOR UPDATE")
-
-
 def _lock_positions() -> peewee.Node:
     row = ExecutionPositionSnapshotRow
-    positions = row.select().where(row.environment == Param("environment", row.environment)).order_by(row.symbol)
-    return peewee.NodeList((positions, _ForUpdate()))
+    of_environment = row.environment == Param("environment", row.environment)
+    return for_update(row.select().where(of_environment).order_by(row.symbol))
 
 
 _LOCK_POSITIONS = Statement(_lock_positions)

@@ -38,7 +38,6 @@ from cream_store import (
     query,
     record,
     since,
-    transactional,
     until,
     utc_now,
 )
@@ -266,7 +265,6 @@ class OrdersRepository(Repository[Order, OrderFilters, OrderChanges]):
         """The newest orders."""
         return self.find_all({"environment": environment}, limit=limit)
 
-    @transactional
     def update_status(self, id: Key, status: OrderStatus | str, broker_order_id: str | Unset | None = UNSET) -> Order:
         """Moves an order on, and writes the broker's id for it if that is given. Fills stay as they are.
 
@@ -283,7 +281,6 @@ class OrdersRepository(Repository[Order, OrderFilters, OrderChanges]):
             in_any_case={} if broker_order_id is UNSET else {"broker_order_id": broker_order_id},
         )
 
-    @transactional
     def update_fill(
         self,
         id: Key,
