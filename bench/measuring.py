@@ -22,10 +22,12 @@ def interleaved(batches: Mapping[str, Batch], repetitions: int) -> dict[str, flo
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for name in names:
         batches[name]()  # to compile statements and fill caches
+    gc.freeze()  # what is there already stays, and need not be searched for garbage again and again
     for repetition in range(repetitions):
         first = repetition % len(names)
         for name in names[first:] + names[:first]:
             seconds[name].append(batches[name]())
+    gc.unfreeze()
     return {name: statistics.median(samples) for name, samples in seconds.items()}
 
 
@@ -62,7 +64,7 @@ def in_threads(call: Callable[[], object], threads: int, calls: int) -> float:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    gc.collect()
+    gc.collect(1)
     gc.disable()
     try:
         yield

@@ -23,6 +23,9 @@ class PeeweeModels(Peer):
         self._pool = _pooled_database(database)
         self._database = _pooled_database(database)
         self._database.connect()
+        is_paper = DecisionRow.environment == Environment.PAPER
+        # The same hint that the others give: see raw_sqlite.py.
+        self._is_paper = peewee.fn.likely(is_paper) if database.kind == "sqlite" else is_paper
         self._bound_before = DecisionRow._meta.database
         DecisionRow.bind(self._database, bind_refs=False, bind_backrefs=False)
 
@@ -30,12 +33,12 @@ class PeeweeModels(Peer):
         return DecisionRow.get_by_id(id)
 
     def find_many(self, symbol: str) -> tuple[int, list[DecisionRow]]:
-        found = DecisionRow.select().where(DecisionRow.environment == Environment.PAPER, DecisionRow.symbol == symbol)
+        found = DecisionRow.select().where(self._is_paper, DecisionRow.symbol == symbol)
         newest = found.order_by(DecisionRow.created_at.desc(), DecisionRow.id.desc())
         return found.count(), list(newest.paginate(1, PAGE_SIZE))
 
     def find_keyset(self, after: Position | None) -> list[DecisionRow]:
-        found = DecisionRow.select().where(DecisionRow.environment == Environment.PAPER)
+        found = DecisionRow.select().where(self._is_paper)
         if after is not None:
             place = peewee.Tuple(DecisionRow.created_at, DecisionRow.id)
             found = found.where(place < peewee.Tuple(_value("created_at", after.created_at), _value("id", after.id)))

@@ -83,7 +83,7 @@ class RawPsycopg2(Peer):
 
     def approve(self, id: UUID) -> Row | None:
         cursor = self._connection.cursor()
-        cursor.execute(_APPROVE, ("approved", utc_now(), str(id), "pending"))
+        cursor.execute(_APPROVE, ("approved", utc_now(), str(id), "pending", "PAPER"))
         return cursor.fetchone()
 
     def check_out_and_return(self) -> None:

@@ -21,6 +21,17 @@ from cream_store import Environment, utc_now
 Row = tuple[Any, ...]
 
 
+def _for_sqlite(text: str) -> str:
+    # Without this hint, or statistics, SQLite would sort all rows of the environment to find the newest.
+    return text.replace("environment = ?", "likely(environment = ?)")
+
+
+_FIND_MANY = _for_sqlite(sql.FIND_MANY)
+_FIRST_PAGE = _for_sqlite(sql.FIRST_PAGE)
+_LATER_PAGE = _for_sqlite(sql.LATER_PAGE)
+_APPROVE = _for_sqlite(sql.APPROVE)
+
+
 class RawSqlite(Peer):
     name = "sqlite3"
 
@@ -42,15 +53,15 @@ class RawSqlite(Peer):
         return None if row is None else _decoded(row)
 
     def find_many(self, symbol: str) -> tuple[int, list[Row]]:
-        rows = self._connection.execute(sql.FIND_MANY, ("PAPER", symbol, "PAPER", symbol, PAGE_SIZE, 0)).fetchall()
+        rows = self._connection.execute(_FIND_MANY, ("PAPER", symbol, "PAPER", symbol, PAGE_SIZE, 0)).fetchall()
         return rows[0][0], [_decoded(row[1:]) for row in rows]
 
     def find_keyset(self, after: Position | None) -> list[Row]:
         if after is None:
-            rows = self._connection.execute(sql.FIRST_PAGE, ("PAPER", PAGE_SIZE)).fetchall()
+            rows = self._connection.execute(_FIRST_PAGE, ("PAPER", PAGE_SIZE)).fetchall()
         else:
             position = (_text(after.created_at), str(after.id))
-            rows = self._connection.execute(sql.LATER_PAGE, ("PAPER", *position, PAGE_SIZE)).fetchall()
+            rows = self._connection.execute(_LATER_PAGE, ("PAPER", *position, PAGE_SIZE)).fetchall()
         return [_decoded(row) for row in rows]
 
     def create(self, decision: Decision) -> Row:
@@ -69,7 +80,8 @@ class RawSqlite(Peer):
         return [_decoded(row) for row in stored]
 
     def approve(self, id: UUID) -> Row:
-        rows = self._connection.execute(sql.APPROVE, ("approved", _text(utc_now()), str(id), "pending")).fetchall()
+        parameters = ("approved", _text(utc_now()), str(id), "pending", "PAPER")
+        rows = self._connection.execute(_APPROVE, parameters).fetchall()
         return _decoded(rows[0])
 
     def check_out_and_return(self) -> None:

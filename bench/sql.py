@@ -24,7 +24,8 @@ LATER_PAGE: Final = f"""
 """
 CREATE: Final = f"INSERT INTO decisions ({COLUMNS}) VALUES {PLACEHOLDERS} RETURNING {COLUMNS}"
 APPROVE: Final = f"""
-    UPDATE decisions SET status = ?, updated_at = ? WHERE id = ? AND status IN (?) RETURNING {COLUMNS}
+    UPDATE decisions SET status = ?, updated_at = ? WHERE id = ? AND status IN (?) AND environment = ?
+    RETURNING {COLUMNS}
 """
 
 

@@ -7,6 +7,7 @@ connection from beginning to end; and every failure is a RepositoryError.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
@@ -22,6 +23,8 @@ from cream_store.environment import DatabaseLocation, Environment
 from cream_store.errors import ConnectionLostError, EnvironmentMismatchError, RepositoryError, TransactionError
 from cream_store.pool import ConnectionPool, Driver, Lease, PoolStats
 from cream_store.url import DatabaseURL, Kind, PoolSettings
+
+logger = logging.getLogger("cream_store")
 
 T = TypeVar("T")
 Cursor = Any
@@ -85,6 +88,9 @@ class Database(peewee.Database):
     @abstractmethod
     def _is_lost(self, connection: Connection) -> bool:
         """Whether an operation found the connection broken, so that its caller knows."""
+
+    @abstractmethod
+    def _is_in_transaction(self, connection: Connection) -> bool: ...
 
     @abstractmethod
     def _is_undone(self, connection: Connection) -> bool:
@@ -192,7 +198,10 @@ class Database(peewee.Database):
             return self._run_on(bound, sql, parameters, read)
         connection = self.pool.acquire()
         try:
-            return self._run_on(connection, sql, parameters, read)
+            result = self._run_on(connection, sql, parameters, read)
+            if self._is_in_transaction(connection):
+                logger.warning("%r began a transaction that ends at once; use `with database.transaction()`", sql)
+            return result
         finally:
             self.pool.release(connection)
 

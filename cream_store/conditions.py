@@ -12,7 +12,7 @@ from uuid import UUID
 import peewee
 from peewee import SQL
 
-from cream_store.fields import EnumField, ForeignKey, UUIDField, checked_text, is_sqlite
+from cream_store.fields import EnumField, EnvironmentField, ForeignKey, UUIDField, checked_text, is_sqlite
 from cream_store.queries import Condition, QueryBuilder
 from cream_store.row import StoredColumn
 from cream_store.statement import Param
@@ -93,6 +93,8 @@ def _placeholders(i: int, condition: Condition, column: StoredColumn) -> list[Pa
 
 def _node(column: StoredColumn, condition: Condition, parameters: Sequence[Param]) -> Any:
     match condition.operator:
+        case "=" if isinstance(column, EnvironmentField):
+            return _Likely(column == parameters[0])
         case "=":
             return column == parameters[0]
         case "!=":
@@ -113,6 +115,8 @@ def _node(column: StoredColumn, condition: Condition, parameters: Sequence[Param
             return column.is_null()
         case "not null":
             return column.is_null(False)
+        case "null or >":
+            return column.is_null() | (column > parameters[0])
         case "has":
             return functools.reduce(operator.or_, [_HasElement(column, parameter) for parameter in parameters])
         case "contains":
@@ -120,6 +124,22 @@ def _node(column: StoredColumn, condition: Condition, parameters: Sequence[Param
             text = column.cast("TEXT") if isinstance(column, EnumField) else column
             pattern = peewee.NodeList((parameters[0], SQL("ESCAPE '\\'")))
             return peewee.Expression(text, peewee.OP.ILIKE, pattern)
+
+
+class _Likely(peewee.ColumnBase):
+    """A condition that most rows meet.
+
+    SQLite takes every equality for a selective one: it would read and sort a whole environment for its newest rows.
+    PostgreSQL knows from its statistics.
+    """
+
+    def __init__(self, condition: peewee.Node) -> None:
+        self._condition = condition
+
+    def __sql__(self, context: Any) -> Any:
+        if is_sqlite(context):
+            return context.literal("likely(").sql(self._condition).literal(")")
+        return context.sql(self._condition)
 
 
 class _HasElement(peewee.ColumnBase):

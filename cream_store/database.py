@@ -35,7 +35,8 @@ def open_database(url: str | None = None, environment: Environment | None = None
     Nothing connects until the first operation. Raises ConfigurationError for an unusable URL.
     """
     environment = environment or Environment.current()
-    location = DatabaseLocation(url, "an explicit URL") if url else locate_database(environment)
+    # An empty URL was meant to be one: the environment's database is not what the caller asked for.
+    location = locate_database(environment) if url is None else DatabaseLocation(url, "an explicit URL")
     if DatabaseURL.parse(location.url).kind == "sqlite":
         from cream_store.sqlite import SqliteDatabase
 

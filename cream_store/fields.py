@@ -32,6 +32,7 @@ _MISSING: Final = object()
 _SQLITE_EXACT_DIGITS = 15
 _DEEPEST_JSON = 200
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_read_json = json.JSONDecoder().decode
 _write_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -107,6 +108,10 @@ class Column(peewee.Field):
     def compared(self) -> Column:
         """What encodes the values that conditions compare the column with: they need not be storable."""
         return self
+
+    def sort_key(self, value: peewee.Node) -> peewee.Node:
+        """What the column's values are sorted by: the column, or another node that stands for such a value."""
+        return value
 
     def decoder(self, kind: Kind) -> Decoder | None:
         """Turns the driver's value (NULL included) into ours; None when the driver's value is ours already."""
@@ -510,6 +515,9 @@ class EnumField(Column):
         values = ", ".join(text_literal(member) for member in self.members)
         return peewee.NodeList((definition, SQL(f'CHECK ("{self.column_name}" IN ({values}))')))
 
+    def sort_key(self, value: peewee.Node) -> peewee.Node:
+        return _DeclaredOrder(self, value)
+
     def encode(self, value: Any) -> str:
         try:
             return self._texts[value]  # a member and its text are equal
@@ -521,6 +529,22 @@ class EnumField(Column):
         if self.null:
             by_value[None] = self.null_as
         return by_value.__getitem__
+
+
+class _DeclaredOrder(peewee.ColumnBase):
+    """An enum's value as what it is sorted by: PostgreSQL's enum types have their order, SQLite's texts are numbered."""
+
+    def __init__(self, column: EnumField, value: peewee.Node) -> None:
+        self._column = column
+        self._value = value
+
+    def __sql__(self, context: Any) -> Any:
+        if not is_sqlite(context):
+            return context.sql(self._value)
+        context.literal("CASE ").sql(self._value)
+        for place, member in enumerate(self._column.members):
+            context.literal(f" WHEN {text_literal(member)} THEN {place}")
+        return context.literal(" END")
 
 
 class EnvironmentField(EnumField):
@@ -590,11 +614,11 @@ class JSONField(Column):
         return int(value) if abs(value) >= 1e16 else value
 
     def _decoder(self, kind: Kind) -> Decoder | None:
-        return json.loads if kind == "sqlite" else None
+        return _read_json if kind == "sqlite" else None
 
     def python_value(self, value: Any) -> Any:
         if isinstance(value, str):
-            value = json.loads(value)
+            value = _read_json(value)
         return self.of() if value is None and self.null_as is not None else value
 
 
@@ -635,6 +659,10 @@ class ForeignKey(peewee.ForeignKeyField):
     def compared(self) -> ForeignKey:
         """What encodes the values that conditions compare the column with."""
         return self
+
+    def sort_key(self, value: peewee.Node) -> peewee.Node:
+        """What the column's values are sorted by: those of the referenced one."""
+        return self._own().sort_key(value)
 
     def encode(self, value: Any) -> Any:
         return self._own().encode(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import os
 import threading
 import time
@@ -89,13 +90,17 @@ class ConnectionPool(Generic[C]):
         self._in_use: dict[int, _Place[C]] = {}  # by the connection's identity
         self._waiters: deque[_Waiter[C]] = deque()
         self._total = 0
-        self._reaper: threading.Timer | None = None
+        self._abandoned = 0
+        self._stop_reaper: threading.Event | None = None
 
     def acquire(self) -> C:
         """A connection for the calling thread, until it is released.
 
         Raises PoolTimeoutError when none becomes free in time, DatabaseConnectionError when connecting fails.
         """
+        if self._abandoned:
+            logger.warning("pool %s: a thread ended without giving its connection back", self.name)
+            self._abandoned = 0
         place = self._take_place()
         try:
             connection = self._connection_at(place)
@@ -183,28 +188,30 @@ class ConnectionPool(Generic[C]):
             else:
                 place.idle_since = time.monotonic()
                 self._idle.append(place)
-                if self._reaper is None:
-                    self._schedule_reaper(self._settings.pool_idle_timeout)
+                if self._stop_reaper is None and self._settings.pool_idle_timeout != math.inf:
+                    self._start_reaper()
 
-    def _schedule_reaper(self, seconds: float) -> None:
-        reaper = threading.Timer(seconds, self._reap)
-        reaper.daemon = True
-        reaper.name = f"cream-store pool {self.name}"
+    def _start_reaper(self) -> None:
+        stop = threading.Event()
+        reaper = threading.Thread(target=self._reap, args=(stop,), name=f"cream-store pool {self.name}", daemon=True)
         try:
             reaper.start()
         except RuntimeError:
             return  # No thread can be started, by a limit or because the process ends. The next return tries again.
-        self._reaper = reaper
+        self._stop_reaper = stop
 
-    def _reap(self) -> None:
-        """Closes what has been idle for too long; comes again while connections are idle."""
-        with self._lock:
-            self._reaper = None
-        self.close_idle(self._settings.pool_idle_timeout)
-        with self._lock:
-            if self._idle and self._reaper is None:
-                age = time.monotonic() - self._idle[0].idle_since
-                self._schedule_reaper(max(self._settings.pool_idle_timeout - age, 0.05))
+    def _reap(self, stop: threading.Event) -> None:
+        """Closes what has been idle for too long, until no connection is idle."""
+        wait = self._settings.pool_idle_timeout
+        while not stop.wait(max(wait, 0.05)):
+            self.close_idle(self._settings.pool_idle_timeout)
+            with self._lock:
+                if stop.is_set():
+                    return
+                if not self._idle:
+                    self._stop_reaper = None
+                    return
+                wait = self._idle[0].idle_since + self._settings.pool_idle_timeout - time.monotonic()
 
     def close_idle(self, seconds: float = 0.0) -> None:
         """Closes the connections that nobody has used for so long."""
@@ -221,9 +228,9 @@ class ConnectionPool(Generic[C]):
         with self._lock:
             for place in self._in_use.values():
                 place.is_retired = True
-            if self._reaper is not None:
-                self._reaper.cancel()
-                self._reaper = None
+            if self._stop_reaper is not None:
+                self._stop_reaper.set()
+                self._stop_reaper = None
         self.close_idle()
 
     def forget(self) -> bool:
@@ -237,6 +244,13 @@ class ConnectionPool(Generic[C]):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
         self._start_empty()
         return bool(inherited)
+
+    def note_abandoned(self) -> None:
+        """Has the next user log that a thread ended with a connection in hand.
+
+        The dying thread must not: Python would take it for a new thread, and keep that for good.
+        """
+        self._abandoned += 1
 
     def stats(self) -> PoolStats:
         """The pool's figures at this moment."""
@@ -269,5 +283,5 @@ class Lease(Generic[C]):
     def __del__(self) -> None:
         # A forked child loses the parent's other threads, and with them their leases, before the pool hears of it.
         if getattr(self, "_connection", None) is not None and self._process == os.getpid():
-            logger.warning("pool %s: a thread ended without giving its connection back", self._pool.name)
+            self._pool.note_abandoned()
             self.end()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import select
 from collections.abc import Sequence
 from typing import ClassVar
@@ -17,8 +16,6 @@ from cream_store.environment import DatabaseLocation, Environment
 from cream_store.row import unique_keys
 from cream_store.secret import Secret
 from cream_store.url import Kind, mask_password, without_secrets
-
-logger = logging.getLogger("cream_store.pool")
 
 _IDLE = psycopg2.extensions.TRANSACTION_STATUS_IDLE
 _IN_TRANSACTION = psycopg2.extensions.TRANSACTION_STATUS_INTRANS
@@ -87,6 +84,9 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
     def _is_lost(self, connection: Connection) -> bool:
         return bool(connection.closed)
 
+    def _is_in_transaction(self, connection: Connection) -> bool:
+        return bool(connection.get_transaction_status() == _IN_TRANSACTION)
+
     def _is_undone(self, connection: Connection) -> bool:
         return bool(connection.get_transaction_status() == _IN_ERROR)
 
@@ -98,7 +98,6 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
             return True
         if status not in (_IN_TRANSACTION, _IN_ERROR):
             return False
-        logger.warning("pool %s: a connection came back inside a transaction; rolled back", self.pool.name)
         try:
             with connection.cursor() as cursor:
                 cursor.execute("ROLLBACK")

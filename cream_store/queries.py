@@ -18,7 +18,7 @@ R = TypeVar("R")
 MAX_LIMIT: Final = 10_000
 """Rows of a page at most."""
 
-Operator = Literal["=", "!=", "<", "<=", ">", ">=", "in", "not in", "null", "not null", "contains", "has"]
+Operator = Literal["=", "!=", "<", "<=", ">", ">=", "in", "not in", "null", "not null", "null or >", "contains", "has"]
 
 
 class Condition(NamedTuple):
@@ -80,6 +80,10 @@ class QueryBuilder:
     def above(self, column: str, value: Any) -> QueryBuilder:
         """The column is more than `value`; a `date` means its last moment in UTC."""
         return self.where(column, ">", _last_moment(value))
+
+    def above_or_null(self, column: str, value: Any) -> QueryBuilder:
+        """The column is more than `value`, or NULL: an end that lies ahead, or none. A `date` means its last moment."""
+        return self.where(column, "null or >", _last_moment(value))
 
     def below(self, column: str, value: Any) -> QueryBuilder:
         """The column is less than `value`; a `date` means its first moment in UTC."""

@@ -242,7 +242,9 @@ class Repository(TableAccess[R], Generic[R, F, C]):
             if name not in self._changeable:
                 table = table_of(self.row)
                 raise InvalidDataError(
-                    f"{table}.{name} can't be changed; can: {', '.join(sorted(self._changeable))}", table=table
+                    f"{table}.{name} can't be changed; can: {', '.join(sorted(self._changeable))}",
+                    table=table,
+                    columns=(name,),
                 )
         return changes
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
+import math
 import re
 import sqlite3
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -20,8 +19,6 @@ from cream_store.environment import DatabaseLocation, Environment
 from cream_store.row import unique_keys
 from cream_store.secret import Secret
 from cream_store.url import Kind, PoolSettings
-
-logger = logging.getLogger("cream_store.pool")
 
 sqlite3.register_adapter(Secret, Secret.reveal)
 
@@ -47,7 +44,7 @@ class SqliteDatabase(Database, peewee.SqliteDatabase):
     def _pool_settings(self) -> PoolSettings:
         if self._is_in_memory:
             # Every connection to :memory: would be a database of its own, and closing it the end of its data.
-            return replace(self.url.pool, pool_size=1, pool_idle_timeout=threading.TIMEOUT_MAX)
+            return replace(self.url.pool, pool_size=1, pool_idle_timeout=math.inf)
         return self.url.pool
 
     def _connect_driver(self) -> Connection:
@@ -111,12 +108,14 @@ class SqliteDatabase(Database, peewee.SqliteDatabase):
     def _is_lost(self, connection: Connection) -> bool:
         return False
 
+    def _is_in_transaction(self, connection: Connection) -> bool:
+        return bool(connection.in_transaction)
+
     def _is_undone(self, connection: Connection) -> bool:
         return not connection.in_transaction
 
     def _make_clean(self, connection: Connection) -> bool:
         if connection.in_transaction:
-            logger.warning("pool %s: a connection came back inside a transaction; rolled back", self.pool.name)
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
         return not connection.in_transaction

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 S = TypeVar("S", bound=StrEnum)
 
@@ -15,6 +15,8 @@ class StateMachine(Generic[S]):
     def __init__(self, moves: Mapping[S, Iterable[S]], *, column: str = "status") -> None:
         self.column = column
         self._after = {state: tuple(successors) for state, successors in moves.items()}
+        self.terminal: Final = frozenset(state for state, successors in self._after.items() if not successors)
+        """The states that nothing follows."""
 
     def after(self, state: S) -> tuple[S, ...]:
         """The states that may follow."""
@@ -27,11 +29,6 @@ class StateMachine(Generic[S]):
     def allows(self, state: S, successor: S) -> bool:
         """Whether one may follow the other."""
         return successor in self.after(state)
-
-    @property
-    def terminal(self) -> frozenset[S]:
-        """The states that nothing follows."""
-        return frozenset(state for state, successors in self._after.items() if not successors)
 
     def describe(self, state: S) -> str:
         """What may follow, in words."""

@@ -343,10 +343,12 @@ class TableAccess(Generic[R]):
             for row in statement.fetch_all(self.database, values)
         ]
 
-    def _count_by(self, column: str, environment: Environment | str | None = None) -> dict[Any, int]:
-        """How many records have each value of an enum column; 0 where none has."""
+    def _count_by(
+        self, column: str, environment: Environment | str | None = None, within: QueryBuilder | None = None
+    ) -> dict[Any, int]:
+        """How many records have each value of an enum column, perhaps only within a query; 0 where none has."""
         field = self._column(column)
-        builder = query().equals("environment", self.environment_of(environment))
+        builder = (within or query()).equals("environment", self.environment_of(environment))
         counts = self._aggregate(f"count by {column}", builder, [fn.COUNT(peewee.SQL("*"))], group_by=[field])
         found = {value: int(count) for value, count in counts}
         members: Iterable[Any] = field.value_type  # type: ignore[assignment]  # an enum class iterates over its members
@@ -367,29 +369,58 @@ class TableAccess(Generic[R]):
         order = self._total_order(builder.order or self.default_order)
 
         def build() -> peewee.Node:
-            groups = [self._column(name) for name in by]
-            place = fn.ROW_NUMBER().over(partition_by=groups, order_by=self._order_nodes(order)).alias("place")
-            ranked = (
-                self.row.select(*self._columns.values(), place)
-                .where(*condition_nodes(self._column, builder))
-                .alias("ranked")
-            )
+            ranked = self._ranked(by, order, builder, self._columns.values())
             columns = [getattr(ranked.c, column.column_name) for column in self._columns.values()]
             return (
                 peewee.Select([ranked], columns)
                 .where(ranked.c.place == 1)
-                .order_by(*(getattr(ranked.c, column.column_name) for column in groups))
+                .order_by(*(getattr(ranked.c, self._column(name).column_name) for name in by))
             )
 
         return self._fetch(self._statement(("latest", tuple(by), order, shape(builder)), build), values)
 
+    def _delete_beyond_latest(self, by: Sequence[str], keep: int, builder: QueryBuilder) -> int:
+        """Deletes, of the records that meet the conditions, all but the first `keep` of each group. One statement.
+
+        `by` names the columns that make a group; what comes first is the query's order. Raises InvalidDataError unless
+        at least one is kept.
+        """
+        checked_limit(keep, "the number of records to keep")
+        builder = self._own(builder)
+        values = condition_values(self._column, builder)
+        if values is None:
+            return 0
+        order = self._total_order(builder.order or self.default_order)
+
+        def build() -> peewee.Node:
+            key = key_of(self.row)
+            ranked = self._ranked(by, order, builder, [key])
+            beyond = peewee.Select([ranked], [getattr(ranked.c, key.column_name)])
+            return self.row.delete().where(key.in_(beyond.where(ranked.c.place > Param("keep"))))
+
+        statement = self._statement(("delete beyond latest", tuple(by), order, shape(builder)), build)
+        return statement.change(self.database, {**values, "keep": keep})
+
+    def _ranked(
+        self, by: Sequence[str], order: tuple[str, ...], builder: QueryBuilder, columns: Iterable[StoredColumn]
+    ) -> Any:
+        """The records that meet the conditions as a subquery, with their `place`, from 1, in the order of their group."""
+        groups = [self._column(name) for name in by]
+        place = fn.ROW_NUMBER().over(partition_by=groups, order_by=self._order_nodes(order)).alias("place")
+        return self.row.select(*columns, place).where(*condition_nodes(self._column, builder)).alias("ranked")
+
     def _search(
-        self, text: str, columns: Sequence[str], limit: int, environment: Environment | str | None = None
+        self,
+        text: str,
+        columns: Sequence[str],
+        limit: int,
+        environment: Environment | str | None = None,
+        within: QueryBuilder | None = None,
     ) -> list[R]:
-        """The records with the text in one of the columns; none for blank text."""
+        """The records with the text in one of the columns, perhaps only within a query; none for blank text."""
         if not text.strip():
             return []
-        builder = query().contains(text.strip(), *columns).order_by(*self.default_order).limit(limit)
+        builder = (within or query()).contains(text.strip(), *columns).order_by(*self.default_order).limit(limit)
         return self.find(builder.equals("environment", self.environment_of(environment)))
 
     def _fetch(self, statement: Statement, values: Values) -> list[R]:
@@ -464,9 +495,10 @@ class TableAccess(Generic[R]):
     def _beyond(self, order: Sequence[str]) -> peewee.Node:
         """That a row lies after the position, in the order's direction."""
         columns = [self._column(name.lstrip("-")) for name in order]
-        position = peewee.Tuple(*(Param(f"after{i}", column.compared) for i, column in enumerate(columns)))
+        position = [column.sort_key(Param(f"after{i}", column.compared)) for i, column in enumerate(columns)]
         comparison = peewee.OP.LT if order[0].startswith("-") else peewee.OP.GT
-        return peewee.Expression(peewee.Tuple(*columns), comparison, position)
+        own = [column.sort_key(column) for column in columns]
+        return peewee.Expression(peewee.Tuple(*own), comparison, peewee.Tuple(*position))
 
     def _total_order(self, order: tuple[str, ...]) -> tuple[str, ...]:
         key = key_of(self.row).record_name
@@ -614,6 +646,7 @@ def _is_serial(key: StoredColumn) -> bool:
 
 def _directed(column: StoredColumn, descending: bool) -> peewee.Node:
     """NULL comes last in descending order, on both databases."""
+    sorted_by: Any = column.sort_key(column)
     if not descending:
-        return column.asc()
-    return column.desc(nulls="LAST") if column.null else column.desc()
+        return sorted_by.asc()
+    return sorted_by.desc(nulls="LAST") if column.null else sorted_by.desc()

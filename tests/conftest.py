@@ -5,6 +5,7 @@ Each server gets one template database per session, and each test a copy of it.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -16,6 +17,8 @@ import pytest
 from cream_store import Database, Environment, Store, close_db
 from cream_store.testing import PostgresqlTemplates, SqliteTemplates, Templates
 from tests.servers import available_servers, private_server
+
+_template_numbers = itertools.count(1)
 
 CALLERS_SERVER = os.environ.get("TEST_DATABASE_URL")
 POSTGRESQL_BACK_ENDS = [name for name, _ in available_servers()] + (["callers-postgresql"] if CALLERS_SERVER else [])
@@ -60,7 +63,7 @@ def _directory() -> TemporaryDirectory[str]:
 @cache
 def templates(back_end: str, plugins: tuple[str, ...] | None, environment: Environment) -> Templates:
     """The session's template of a back end, for some plugins and an environment."""
-    name = f"cream_store_{'_'.join(plugins or ('all',))}_{environment}_{os.getpid()}".replace("-", "_").lower()
+    name = f"cream_store_tests_{os.getpid()}_{next(_template_numbers)}"  # PostgreSQL cuts names at 63 characters
     if back_end == "sqlite":
         directory = Path(_directory().name) / name
         directory.mkdir()

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cream_store.cli.options import echo_json, environment_option, json_option, open_store, plugin_option
+from cream_store.cli.options import (
+    echo_json,
+    environment_option,
+    json_option,
+    open_store,
+    plugin_option,
+    refuse_unnamed_live,
+)
 from cream_store.environment import Environment
 
 if TYPE_CHECKING:
@@ -65,7 +72,7 @@ def push(
     name into the database, which from then on can't be opened as another environment.
     """
     if not dry_run:
-        _refuse_unnamed_live(environment)
+        refuse_unnamed_live(environment)
     with open_store(environment, plugins) as store:
         plan = store.plan(allowed) if dry_run else store.push(allowed)
         if as_json:
@@ -131,7 +138,7 @@ def reset(
 
     Tables that are not ours stay as they are, and so do views and grants on ours.
     """
-    _refuse_unnamed_live(environment)
+    refuse_unnamed_live(environment)
     with open_store(environment, plugins) as store:
         _confirm_reset(store, yes, confirm)
         plan = store.reset(terminate=terminate)
@@ -239,12 +246,6 @@ def health(environment: Environment | None, as_json: bool) -> None:
         click.echo(f"{database.environment} {database.url.display}: {state}")
     if reason is not None:
         raise click.exceptions.Exit(1)
-
-
-def _refuse_unnamed_live(environment: Environment | None) -> None:
-    """LIVE is changed only when the command itself says so: a variable left set from another task is not enough."""
-    if environment is None and Environment.current() is Environment.LIVE:
-        raise click.UsageError("the current environment is LIVE; to change it, say so: --env LIVE")
 
 
 def _confirm_reset(store: Store, yes: bool, confirm: str | None) -> None:

@@ -53,6 +53,12 @@ def json_option(command: Decorated) -> Decorated:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
 
 
+def refuse_unnamed_live(environment: Environment | None) -> None:
+    """LIVE is changed only when the command itself says so: a variable left set from another task is not enough."""
+    if environment is None and Environment.current() is Environment.LIVE:
+        raise click.UsageError("the current environment is LIVE; to change it, say so: --env LIVE")
+
+
 def open_store(environment: Environment | None, plugins: tuple[str, ...] = ()) -> Store:
     """The store that the options describe."""
     from cream_store.store import Store

@@ -153,9 +153,10 @@ def test_threads_that_end_with_a_connection_in_hand_leave_no_trace(
             thread = threading.Thread(target=work)
             thread.start()
             thread.join(DEADLINE)
-    assert notebook.pool_stats() == PoolStats(total=1, idle=1, waiting=0, size=10)
+        assert notebook.pool_stats() == PoolStats(total=1, idle=1, waiting=0, size=10)
+        assert texts(notebook) == ["stays"] * 7
     assert caplog.text.count("a thread ended without giving its connection back") == 21
-    assert texts(notebook) == ["stays"] * 7
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("Dummy")]
 
 
 # Processes
@@ -344,6 +345,7 @@ def test_a_database_in_memory_survives_a_fork_in_the_parent() -> None:
     write(database, "parent")
     in_child(lambda: database.fetch_all("SELECT 1"))
     assert texts(database) == ["parent"]
+    database.close_pool()
 
 
 def test_forked_workers_share_a_database(notebook: Database) -> None:

@@ -25,7 +25,6 @@ from cream_store import (
     utc_now,
 )
 from cream_store.environment import data_directory, locate_database
-from cream_store.schema import push, read_stamp
 from tests.conftest import templates
 
 LIVE_URL, PAPER_URL, TEST_URL = "postgresql://live/db", "postgresql://paper/db", "postgresql://test/db"
@@ -150,18 +149,6 @@ class TestRouting:
         assert get_db().location.url == LIVE_URL
         assert get_db().environment is Environment.LIVE
 
-    def test_the_databases_of_all_environments_can_be_open_side_by_side(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/live.db")
-        monkeypatch.setenv("DATABASE_URL_PAPER", f"sqlite:///{tmp_path}/paper.db")
-        for environment in (Environment.PAPER, Environment.LIVE):
-            push(get_db(environment), [])
-        assert read_stamp(get_db("live")) == "LIVE"
-        assert read_stamp(get_db("paper")) == "PAPER"
-        assert get_db() is get_db("PAPER")
-        assert get_db() is not get_db("LIVE")
-
     def test_after_closing_the_configuration_is_read_anew(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
@@ -226,47 +213,6 @@ class TestEmbeddedDatabase:
         )
         assert done.stdout == "[(1,)] PAPER\n"
         assert (tmp_path / ".local" / "share" / "cream-store" / "paper.db").exists()
-
-
-class TestStamp:
-    """The database itself says which environment it belongs to."""
-
-    @pytest.mark.parametrize("owner", Environment)
-    @pytest.mark.parametrize("other", Environment)
-    def test_a_database_opens_in_its_own_environment_only(
-        self, paper_store: Store, owner: Environment, other: Environment
-    ) -> None:
-        database = paper_store.database
-        table = "cream_store_metadata" if database.kind == "sqlite" else "cream_store.metadata"
-        database.change(f"UPDATE {table} SET value = '{owner}' WHERE key = 'environment'")
-        reopened = open_database(database.location.url, other)
-        if owner is other:
-            assert read_stamp(reopened) == owner
-        else:
-            with pytest.raises(EnvironmentMismatchError, match=f"belongs to environment {owner}.* for {other}"):
-                reopened.fetch_all("SELECT 1")
-            with pytest.raises(EnvironmentMismatchError), reopened.transaction():
-                pass
-            with pytest.raises(EnvironmentMismatchError):
-                push(reopened, [])
-        reopened.close_pool()
-
-    def test_a_second_push_keeps_the_stamp(self, paper_store: Store) -> None:
-        paper_store.push()
-        assert read_stamp(paper_store.database) == "PAPER"
-
-    def test_paper_may_use_the_live_database_by_the_documented_fallback_only(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        url = f"sqlite:///{tmp_path}/live.db"
-        push(live := open_database(url, Environment.LIVE), [])
-        live.close_pool()
-        monkeypatch.setenv("DATABASE_URL", url)
-        assert read_stamp(get_db("PAPER")) == "LIVE"
-        close_db()
-        monkeypatch.setenv("DATABASE_URL_PAPER", url)
-        with pytest.raises(EnvironmentMismatchError):
-            get_db("PAPER").fetch_all("SELECT 1")
 
 
 def cycle(environment: str) -> Cycle:

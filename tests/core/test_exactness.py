@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,17 +36,20 @@ from cream_store import (
     Record,
     Repository,
     Row,
+    Secret,
+    SecretField,
     SymbolField,
     TextField,
     TimestampField,
     UUIDField,
     UUIDv7Field,
     field,
+    fields,
     new_id,
     query,
     record,
 )
-from cream_store.fields import TimestampTextField
+from cream_store.fields import DayField, SymbolsField, TimestampTextField
 from cream_store.schema import push
 from tests.conftest import BACK_ENDS, templates
 
@@ -90,6 +94,9 @@ class EveryTypeRow(Row):
     environment = EnvironmentField(null=True)
     document = JSONField(dict, null=True)
     items = JSONField(list, null=True)
+    symbols = SymbolsField(null=True)
+    day = DayField(null=True)
+    secret = SecretField(null=True)
 
     class Meta:
         table_name = "every_type"
@@ -117,6 +124,9 @@ class EveryType(Record):
     environment: Environment | None = None
     document: dict[str, Any] = field(default_factory=dict)
     items: list[Any] = field(default_factory=list)
+    symbols: list[str] = field(default_factory=list)
+    day: datetime | None = None
+    secret: Secret | None = field(default=None, repr=False)
 
 
 class EveryTypeRepository(Repository[EveryType, Filters, Changes]):
@@ -207,6 +217,39 @@ class TestText:
     @pytest.mark.parametrize("value", ["", "  ", "\u3000\n", "A\x00", "\ud83d", 5])
     def test_what_is_no_symbol_is_refused(self, repository: EveryTypeRepository, value: object) -> None:
         assert_refused(repository, "symbol", value)
+
+
+class TestSymbols:
+    @thoroughly
+    @given(symbols=st.lists(texts.filter(str.strip), max_size=4))
+    def test_each_is_stripped_and_in_upper_case(self, repository: EveryTypeRepository, symbols: list[str]) -> None:
+        assert stored(repository, "symbols", symbols) == [symbol.strip().upper() for symbol in symbols]
+
+    @pytest.mark.parametrize(
+        "value", [[""], ["A", " "], ["A", 5], ["A", None], ["A\x00"], ["\ud83d"], "A", ("A",), {"A": 1}]
+    )
+    def test_what_is_no_list_of_symbols_is_refused(self, repository: EveryTypeRepository, value: object) -> None:
+        assert_refused(repository, "symbols", value)
+
+
+class TestSecrets:
+    @thoroughly
+    @given(text=texts)
+    @example(text="it's")
+    def test_a_secret_comes_back(self, repository: EveryTypeRepository, text: str) -> None:
+        assert stored(repository, "secret", Secret(text)) == Secret(text)
+        assert stored(repository, "secret", text).reveal() == text
+
+    @pytest.mark.parametrize(
+        "value", ["hunter2\x00", Secret("hunter2\x00"), "hunter2\ud83d", b"hunter2", ["hunter2"], 5]
+    )
+    def test_what_is_no_secret_is_refused_without_being_told(
+        self, repository: EveryTypeRepository, value: object
+    ) -> None:
+        assert_refused(repository, "secret", value)
+        with pytest.raises(InvalidDataError) as refused:
+            repository.create(EveryType(secret=value))  # type: ignore[arg-type]  # that is the test
+        assert "hunter2" not in "".join(traceback.format_exception(refused.value))
 
 
 class TestWholeNumbers:
@@ -431,6 +474,31 @@ class TestMoments:
         assert [getattr(found, column) for found in repository.find_all(order_by=column)] == moments
 
 
+class TestDays:
+    @thoroughly
+    @given(day=st.dates())
+    @example(day=date.min)
+    @example(day=date.max)
+    def test_a_day_comes_back_as_its_first_moment(self, repository: EveryTypeRepository, day: date) -> None:
+        first_moment = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        assert stored(repository, "day", day) == first_moment
+        assert stored(repository, "day", first_moment) == first_moment
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            datetime(2024, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+            datetime(2024, 1, 1, 12, tzinfo=UTC),
+            datetime(2024, 1, 1, tzinfo=ZoneInfo("America/New_York")),
+            SECOND_DAY,
+            "2024-01-01",
+        ],
+        ids=kind,
+    )
+    def test_another_time_is_refused(self, repository: EveryTypeRepository, value: object) -> None:
+        assert_refused(repository, "day", value)
+
+
 class TestIdentifiers:
     @thoroughly
     @given(identifier=st.uuids())
@@ -587,6 +655,16 @@ class TestMissingAndEmpty:
         assert repository.count({"numeric_14_4": Decimal(0)}) == 1
 
 
+def test_every_type_of_column_is_tested_here() -> None:
+    types = {
+        one
+        for one in vars(fields).values()
+        if isinstance(one, type) and issubclass(one, fields.Column) and not one.__name__.startswith("_")
+    }
+    tested = {type(column) for column in vars(EveryTypeRow)["_meta"].sorted_fields}
+    assert types - tested == {fields.Column, fields.SerialField}  # a serial number is a key, which this table has
+
+
 @dataclass(frozen=True)
 class Sample:
     """A value and the column that holds it."""
@@ -610,6 +688,8 @@ SAMPLES = [
     Sample("choice", Colour.BLUE),
     Sample("colour", Colour.BLUE),
     Sample("environment", Environment.LIVE),
+    Sample("secret", Secret("it's")),
+    Sample("day", datetime(2024, 1, 1, tzinfo=UTC)),
 ]
 
 

@@ -350,6 +350,7 @@ def test_a_file_that_may_only_be_read_is_never_written(directory: Path) -> None:
 def test_a_file_that_can_not_even_be_read_is_a_connection_error(directory: Path) -> None:
     file = directory / "a.db"
     url = file_of_notes(file)
+    directory.chmod(0o555)
     with as_nobody(), pytest.raises(DatabaseConnectionError, match=f"can't use {file}.*may be read and written"):
         texts(open_database(url, TEST))
 

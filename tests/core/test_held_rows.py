@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from cream_plugins.core_trading import Cycle, CycleFilters, CycleRow
+from cream_plugins.core_trading import Cycle, CycleRow
 from cream_store import (
     Changes,
     Database,
@@ -33,7 +33,7 @@ class Counters(Repository[Note, Filters, Changes]):
         return self.update(id, {"number": self._hold(id).number + 1})
 
 
-class HeldCycles(Repository[Cycle, CycleFilters, Changes]):
+class HeldCycles(Repository[Cycle, Filters, Changes]):
     """Cycles, which have an environment."""
 
     row = CycleRow

@@ -170,6 +170,11 @@ class TestConditions:
         assert books.find(query().one_of("id", ["nonsense"])) == []
         assert books.find(query().one_of("id", ["nonsense", str(book.id), "\x00"])) == [book]
 
+    def test_null_can_stand_for_no_end(self, books: BooksRepository) -> None:
+        stored(books, over={"pages": 4}, ends={"pages": 5}, goes_on={"pages": 6}, endless={"pages": None})
+        assert titles(books.find(query().above_or_null("pages", 5))) == ["endless", "goes_on"]
+        assert titles(books.find(query().above_or_null("pages", 5).equals("title", "over"))) == []
+
 
 class TestLists:
     @pytest.mark.parametrize(
@@ -347,12 +352,14 @@ class TestOrder:
     def test_numbers_times_and_enums_have_their_own_order(self, books: BooksRepository) -> None:
         stored(
             books,
-            b={"price": Decimal("9.50"), "created_at": NOON, "genre": Genre.POEMS},
+            b={"price": Decimal("9.50"), "created_at": NOON, "genre": Genre.ESSAYS},
             a={"price": Decimal("10.50"), "created_at": NOON - MICROSECOND, "genre": Genre.NOVEL},
         )
         assert [book.title for book in books.find(query().order_by("price"))] == ["b", "a"]
         assert [book.title for book in books.find(query().order_by("created_at"))] == ["a", "b"]
         assert [book.title for book in books.find_all(order_by="-created_at")] == ["b", "a"]
+        assert [book.title for book in books.find(query().order_by("genre"))] == ["a", "b"]  # as declared
+        assert [book.title for book in books.find(query().order_by("-genre"))] == ["b", "a"]
 
 
 BAD_LIMITS = [0, -1, 10_001, 2**64, 1.0, "5", True, False, Decimal(1)]

@@ -147,12 +147,12 @@ def test_only_the_thread_that_began_a_transaction_can_end_it(
     assert texts(notebook) == ["a"]
 
 
-def test_a_transaction_left_open_by_hand_is_rolled_back_when_the_connection_comes_back(
+def test_a_transaction_begun_by_hand_ends_with_its_statement(
     notebook: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING, "cream_store.pool"):
+    with caplog.at_level(logging.WARNING, "cream_store"):
         notebook.execute_sql("BEGIN")
-    assert "came back inside a transaction" in caplog.text
+    assert "'BEGIN' began a transaction that ends at once" in caplog.text
     write(notebook, "a")
     with reopened(notebook) as elsewhere:
         assert texts(elsewhere) == ["a"]

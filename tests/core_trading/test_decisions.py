@@ -734,3 +734,12 @@ def test_of_two_moves_at_once_exactly_one_holds(postgresql_store: Store) -> None
         [refusal] = [outcome for outcome in outcomes if not isinstance(outcome, Decision)]
         assert isinstance(refusal, ConstraintViolationError)
         assert decisions.find_by_id(decision.id) == winner
+
+
+def test_a_missing_cycle_or_symbol_finds_nothing_rather_than_everything(
+    decisions: DecisionsRepository, cycle_id: UUID
+) -> None:
+    decisions.create(a_decision(cycle_id))
+
+    assert decisions.find_by_cycle(None) == []  # type: ignore[arg-type]  # what a careless caller passes
+    assert decisions.find_by_symbol(None) == []  # type: ignore[arg-type]  # as above

@@ -487,8 +487,11 @@ class InBatchesOfTwo(PortfolioSnapshotsRepository):
     row = PortfolioSnapshotsRepository.row
     batches: ClassVar[list[tuple[int, int]]]
 
-    def _delete_batch(self, builder: QueryBuilder) -> int:
-        deleted = super()._delete_batch(builder)
+    def _delete_in_batches(self, builder: QueryBuilder, batch_size: int = 2) -> int:
+        return super()._delete_in_batches(builder, batch_size)
+
+    def _delete_batch(self, builder: QueryBuilder, batch_size: int) -> int:
+        deleted = super()._delete_batch(builder, batch_size)
         with ThreadPoolExecutor(1) as another_thread:
             self.batches.append((deleted, another_thread.submit(self.count).result()))
         return deleted
@@ -496,7 +499,6 @@ class InBatchesOfTwo(PortfolioSnapshotsRepository):
 
 @pytest.fixture
 def in_batches(store: Store, monkeypatch: pytest.MonkeyPatch) -> InBatchesOfTwo:
-    monkeypatch.setattr("cream_store.table_access.MAX_LIMIT", 2)
     monkeypatch.setattr(InBatchesOfTwo, "batches", [], raising=False)
     return InBatchesOfTwo(store.database)
 

@@ -70,12 +70,14 @@ class TwoFactorRepository(Repository[TwoFactor, TwoFactorFilters, TwoFactorChang
     row = TwoFactorRow
     conflict_target = ("user_id",)
 
+    @transactional
     def enable(self, user_id: UUID | str, secret: Secret | str, backup_codes: Secret | str) -> TwoFactor:
         """Gives a user a second factor, or another one instead of the one there is.
 
         Raises NotFoundError when there is no such user.
         """
-        user = UsersRepository(self.database).find_by_id_or_raise(user_id)
+        users = UsersRepository(self.database)
+        user = users.lock(user_id) or users._raise_not_found(user_id)
         return self.upsert(TwoFactor(user_id=user.id, secret=Secret(secret), backup_codes=Secret(backup_codes)))
 
     def rotate_backup_codes(self, user_id: UUID | str, expected: Secret | str, backup_codes: Secret | str) -> bool:
@@ -90,7 +92,8 @@ class TwoFactorRepository(Repository[TwoFactor, TwoFactorFilters, TwoFactorChang
     @transactional
     def disable(self, user_id: UUID | str) -> bool:
         """Takes a user's second factor away; False when there was none. Raises NotFoundError for no such user."""
-        self._flag(user_id, False)  # even if there is no second factor
+        users = UsersRepository(self.database)
+        users._flag_two_factor(user_id, False) or users._raise_not_found(user_id)
         return super()._delete(query().exactly("user_id", user_id)) > 0
 
     @transactional
@@ -98,15 +101,12 @@ class TwoFactorRepository(Repository[TwoFactor, TwoFactorFilters, TwoFactorChang
         self, records: Sequence[TwoFactor], *, over_stored: bool = False, only: tuple[str, ...] | None = None
     ) -> list[TwoFactor]:
         for factor in records:
-            self._flag(factor.user_id, True)
+            UsersRepository(self.database)._flag_two_factor(factor.user_id, True)
         return super()._insert(records, over_stored=over_stored, only=only)
 
     @transactional
     def _delete(self, builder: QueryBuilder) -> int:
         deleted = self._delete_returning(builder)
         for factor in deleted:
-            self._flag(factor.user_id, False)
+            UsersRepository(self.database)._flag_two_factor(factor.user_id, False)
         return len(deleted)
-
-    def _flag(self, user_id: UUID | str, has_second_factor: bool) -> None:
-        UsersRepository(self.database)._flag_two_factor(user_id, has_second_factor)

@@ -105,7 +105,7 @@ class UsersRepository(Repository[User, UserFilters, UserChanges]):
         return self._first(query().exactly("email", email))
 
     def lock(self, id: Key) -> User | None:
-        """The user, whom nobody else changes or gives an account until the transaction ends; None when there is none."""
+        """The user, or None. Nobody else changes the user, or adds an account, until the transaction ends."""
         return self._fetch_one(id, _LOCKED)
 
     def update(self, id: Key, changes: UserChanges) -> User:
@@ -132,10 +132,9 @@ class UsersRepository(Repository[User, UserFilters, UserChanges]):
             f"user {id}: the address changed after the verification was asked for", table="user", columns=("email",)
         )
 
-    def _flag_two_factor(self, id: Key, enabled: bool) -> None:
-        """For TwoFactorRepository. Raises NotFoundError."""
-        if self._update_one(id, {"two_factor_enabled": enabled}) is None:
-            self._raise_not_found(id)
+    def _flag_two_factor(self, id: Key, enabled: bool) -> User | None:
+        """For TwoFactorRepository alone."""
+        return self._update_one(id, {"two_factor_enabled": enabled})
 
     @transactional
     def _delete(self, builder: QueryBuilder) -> int:

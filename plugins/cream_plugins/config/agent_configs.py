@@ -96,7 +96,7 @@ class AgentConfigsRepository(Repository[AgentConfig, AgentConfigFilters, AgentCo
 
     def get(self, environment: Environment | str | None, agent_type: AgentType | str) -> AgentConfig | None:
         """An agent's configuration, if there is one."""
-        return self._first(self._of(environment).equals("agent_type", agent_type))
+        return self._first(self._of(environment).exactly("agent_type", agent_type))
 
     def get_or_raise(self, environment: Environment | str | None, agent_type: AgentType | str) -> AgentConfig:
         """An agent's configuration. Raises NotFoundError."""

@@ -155,11 +155,11 @@ class AgentOutputsRepository(Repository[AgentOutput, AgentOutputFilters, AgentOu
 
     def find_by_decision(self, decision_id: UUID | str) -> list[AgentOutput]:
         """All outputs on a decision, earlier votes of the same agent among them, oldest first."""
-        return self.find(query().equals("decision_id", decision_id).order_by("created_at"))
+        return self.find(query().exactly("decision_id", decision_id).order_by("created_at"))
 
     def find_by_decision_and_agent(self, decision_id: UUID | str, agent_type: AgentType | str) -> AgentOutput | None:
         """An agent's latest output on a decision."""
-        return self.first({"decision_id": decision_id, "agent_type": agent_type})
+        return self._first(query().exactly("decision_id", decision_id).exactly("agent_type", agent_type))
 
     def find_by_agent_type(
         self, agent_type: AgentType | str, limit: int = 50, environment: Environment | str | None = None
@@ -175,7 +175,7 @@ class AgentOutputsRepository(Repository[AgentOutput, AgentOutputFilters, AgentOu
         """How the agents voted on a decision, from one state of the table."""
         groups = self._aggregate(
             "votes",
-            query().equals("decision_id", decision_id),
+            query().exactly("decision_id", decision_id),
             [
                 fn.COUNT(SQL("*")).filter(_COUNTS),
                 ExactSum(AgentOutputRow.confidence, only=_COUNTS),

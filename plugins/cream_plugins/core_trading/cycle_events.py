@@ -145,6 +145,6 @@ class CycleEventsRepository(Repository[CycleEvent, CycleEventFilters, CycleEvent
         seen so far (at first 0) misses none, even one that is stored late. Events of several connections may become
         visible in another order than that of their ids.
         """
-        builder = query().equals("cycle_id", cycle_id).one_of("event_type", event_types).above("id", after_id)
+        builder = query().exactly("cycle_id", cycle_id).one_of("event_type", event_types).above("id", after_id)
         stored = self.find(builder.order_by("id").limit(limit))
         return sorted(stored, key=lambda event: event.timestamp)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from enum import StrEnum
 
+from cream_plugins.vocabulary import CyclePhase as CyclePhase
 from cream_store import (
     BooleanField,
     EnumField,
@@ -26,16 +27,6 @@ class CycleStatus(StrEnum):
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
-
-
-class CyclePhase(StrEnum):
-    """What a cycle is doing."""
-
-    OBSERVE = "observe"
-    ORIENT = "orient"
-    DECIDE = "decide"
-    ACT = "act"
-    COMPLETE = "complete"
 
 
 class CycleRow(Row):

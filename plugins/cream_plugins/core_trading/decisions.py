@@ -271,11 +271,12 @@ class DecisionsRepository(Repository[Decision, DecisionFilters, DecisionChanges]
         self, symbol: str, limit: int = 20, environment: Environment | str | None = None
     ) -> list[Decision]:
         """The newest decisions on an instrument."""
-        return self.find_all({"symbol": symbol, "environment": environment}, limit=limit)
+        of_symbol = self._filtered({"environment": environment}).exactly("symbol", symbol)
+        return self.find(of_symbol.limit(limit))
 
     def find_by_cycle(self, cycle_id: UUID | str) -> list[Decision]:
         """All decisions of a cycle, newest first."""
-        return self.find(query().equals("cycle_id", cycle_id).order_by("-created_at"))
+        return self.find(query().exactly("cycle_id", cycle_id).order_by("-created_at"))
 
     def find_recent(self, environment: Environment | str | None = None, limit: int = 10) -> list[Decision]:
         """The newest decisions."""

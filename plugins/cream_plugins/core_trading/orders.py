@@ -38,6 +38,7 @@ from cream_store import (
     query,
     record,
     since,
+    transactional,
     until,
     utc_now,
 )
@@ -251,11 +252,11 @@ class OrdersRepository(Repository[Order, OrderFilters, OrderChanges]):
         self, broker_order_id: str, environment: Environment | str | None = None
     ) -> Order | None:
         """The order that the broker calls so; the newest one, should it call several so."""
-        return self.first({"broker_order_id": broker_order_id, "environment": environment})
+        return self._first(self._filtered({"environment": environment}).exactly("broker_order_id", broker_order_id))
 
     def find_by_decision(self, decision_id: UUID | str) -> list[Order]:
         """All orders of a decision, newest first."""
-        return self.find(query().equals("decision_id", decision_id))
+        return self.find(query().exactly("decision_id", decision_id))
 
     def find_active(self, environment: Environment | str | None = None) -> list[Order]:
         """All orders that are still open, newest first."""
@@ -281,6 +282,7 @@ class OrdersRepository(Repository[Order, OrderFilters, OrderChanges]):
             in_any_case={} if broker_order_id is UNSET else {"broker_order_id": broker_order_id},
         )
 
+    @transactional
     def update_fill(
         self,
         id: Key,

@@ -16,4 +16,14 @@ class AgentType(StrEnum):
     CRITIC = "critic"
 
 
-__all__ = ["AgentType"]
+class CyclePhase(StrEnum):
+    """What a cycle is doing."""
+
+    OBSERVE = "observe"
+    ORIENT = "orient"
+    DECIDE = "decide"
+    ACT = "act"
+    COMPLETE = "complete"
+
+
+__all__ = ["AgentType", "CyclePhase"]

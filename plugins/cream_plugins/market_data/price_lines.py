@@ -1,0 +1,214 @@
+"""From a line of a price file to a candle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, tzinfo
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from typing import Any, Final
+
+from cream_plugins.market_data.candles import Candle, CandleRow
+from cream_plugins.market_data.timeframe import Timeframe
+from cream_store import InvalidDataError, NumericField, utc_now
+
+_PRICES: Final = ("open", "high", "low", "close")
+_FLAGS: Final = ("adjusted", "split_adjusted", "dividend_adjusted")
+_WORDS: Final = {"true": True, "1": True, "false": False, "0": False}
+_TIMES: Final = ("timestamp", "datetime", "date", "time")
+"""The names of a column with the bars' opening times; of several, the first of these."""
+_NAMELESS_INDEX: Final = "__index_level_0__"  # what pandas calls the times when they index a frame without a name
+
+
+class CandleReader:
+    """Makes candles of the lines of one file.
+
+    The header's names count in any case. `open`, `high`, `low` and `close` must be there. The time stands in a column
+    that says so (`timestamp`, `datetime`, `date`, `time`, or `date` and `time` together), else in the first one. Other
+    columns of a candle are taken when they are there, and columns that a candle hasn't are passed over.
+    """
+
+    def __init__(
+        self, header: Sequence[str], symbol: str, timeframe: Timeframe, provider: str, zone: tzinfo, *, rounds: bool
+    ) -> None:
+        """`zone`: where times without an offset are at home. `rounds`: excess decimals are rounded half-even.
+
+        Raises InvalidDataError for a header without the columns that are needed.
+        """
+        self._symbol, self._timeframe, self._provider = CandleRow.symbol.encode(symbol), timeframe, provider
+        self._zone, self._rounds = zone, rounds
+        self._created_at = utc_now()
+        self._width = len(header)
+        names = ["_".join(str(name).lower().split()) for name in header]
+        if absent := [name for name in _PRICES if name not in names]:
+            raise InvalidDataError(f"no column {', '.join(absent)}; the first line names the columns")
+        if repeated := [name for name in dict.fromkeys(names) if name and names.count(name) > 1]:
+            raise InvalidDataError(f"two columns are called {', '.join(repeated)}")
+        self._positions = {name: position for position, name in enumerate(names) if name}
+        self._times = _time_columns(names)
+
+    @property
+    def created_at(self) -> datetime:
+        """When the candles of this file become known: one moment for all."""
+        return self._created_at
+
+    def candle(self, line: Sequence[Any]) -> Candle:
+        """The candle that a line describes. Raises InvalidDataError with the reason why it describes none."""
+        if len(line) != self._width:
+            raise InvalidDataError(f"{len(line)} values for {self._width} columns")
+        self._refuse_other("symbol", line, self._symbol)
+        self._refuse_other("timeframe", line, self._timeframe)
+        given: dict[str, Any] = {name: self._required_number(name, line) for name in _PRICES}
+        given |= {name: self._flag(name, line) for name in _FLAGS if name in self._positions}
+        if "volume" in self._positions:
+            given["volume"] = int(self._required_number("volume", line))
+        if "quality_flags" in self._positions:
+            given["quality_flags"] = _list_of_texts(self._value("quality_flags", line))
+        candle = Candle(
+            symbol=self._symbol,
+            timeframe=self._timeframe,
+            timestamp=self._timestamp(line),
+            vwap=self._number("vwap", line),
+            trade_count=self._trade_count(line),
+            provider=self._value("provider", line) or self._provider,
+            created_at=self._created_at,
+            **given,
+        )
+        _refuse_impossible(candle)
+        return candle
+
+    def _value(self, name: str, line: Sequence[Any]) -> Any:
+        """What stands in a column; None where it is blank or where there is no such column."""
+        position = self._positions.get(name)
+        if position is None:
+            return None
+        value = line[position]
+        if isinstance(value, str):
+            value = value.strip()
+        return None if value == "" else value
+
+    def _refuse_other(self, name: str, line: Sequence[Any], wanted: str) -> None:
+        value = self._value(name, line)
+        if value is not None and str(value).casefold() != wanted.casefold():
+            raise InvalidDataError(f"{name} {value} is not {wanted}")
+
+    def _required_number(self, name: str, line: Sequence[Any]) -> Decimal:
+        number = self._number(name, line)
+        if number is None:
+            raise InvalidDataError(f"{name} is blank")
+        return number
+
+    def _number(self, name: str, line: Sequence[Any]) -> Decimal | None:
+        value = self._value(name, line)
+        if value is None:
+            return None
+        column: NumericField = getattr(CandleRow, name)
+        number = _decimal(name, value)
+        try:
+            rounded = number.quantize(Decimal(1).scaleb(-column.scale), ROUND_HALF_EVEN)
+        except InvalidOperation:
+            rounded = number  # so large that the column refuses it
+        if rounded != number and not self._rounds:
+            decimals = f"more than {column.scale} decimals" if column.scale else "decimals"
+            raise InvalidDataError(f"{name} {value} has {decimals} (--round rounds half-even)")
+        column.encode(rounded)
+        return rounded
+
+    def _trade_count(self, line: Sequence[Any]) -> int | None:
+        value = self._value("trade_count", line)
+        if value is None:
+            return None
+        number = _decimal("trade_count", value)
+        if number != number.to_integral_value():
+            raise InvalidDataError(f"trade_count {value} has decimals")
+        count = int(number)
+        CandleRow.trade_count.encode(count)
+        return count
+
+    def _flag(self, name: str, line: Sequence[Any]) -> bool:
+        value = self._value(name, line)
+        flag = False if value is None else _WORDS.get(str(value).lower())
+        if flag is None:
+            raise InvalidDataError(f"{name} {value!r} is neither true nor false")
+        return flag
+
+    def _timestamp(self, line: Sequence[Any]) -> datetime:
+        values = [line[position] for position in self._times]
+        moment = _moment(values[0] if len(values) == 1 else " ".join(str(value).strip() for value in values))
+        return moment if moment.tzinfo else _at_home(moment, self._zone)
+
+
+def _time_columns(names: list[str]) -> list[int]:
+    """The positions of the columns that tell the time."""
+    if "date" in names and "time" in names:
+        return [names.index("date"), names.index("time")]
+    for name in (*_TIMES, _NAMELESS_INDEX):
+        if name in names:
+            return [names.index(name)]
+    if names[0] in {*_PRICES, "volume"}:
+        raise InvalidDataError(f"no column with times: neither {', '.join(_TIMES)} nor the first column")
+    return [0]
+
+
+def _decimal(name: str, value: Any) -> Decimal:
+    """The number that a text or a float shows."""
+    text = str(value)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or "_" in text:  # Python reads 1_000 as a number
+        raise InvalidDataError(f"{name} {text[:40]!r} is not a number")
+    return number
+
+
+def _moment(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, date):
+        return datetime.combine(value, time.min)
+    try:
+        return datetime.fromisoformat(str(value).strip())
+    except ValueError:
+        text = str(value)[:40]
+        raise InvalidDataError(f"{text!r} is not a time such as 2024-01-31 or 2024-01-31 15:30:00") from None
+
+
+def _at_home(moment: datetime, zone: tzinfo) -> datetime:
+    """A time of a zone's clocks in UTC. Raises InvalidDataError for one that they show twice, or skip."""
+    first, second = (moment.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+    try:
+        utc = first.astimezone(UTC)
+        if first.utcoffset() != second.utcoffset():
+            skips = utc.astimezone(zone).replace(tzinfo=None) != moment
+            raise InvalidDataError(f"the clocks of {zone} {'skip' if skips else 'show twice'} {moment}; add its offset")
+    except OverflowError:
+        raise InvalidDataError(f"{moment} is outside the years 1 to 9999") from None
+    return utc
+
+
+def _list_of_texts(value: Any) -> list[str]:
+    texts = [] if value is None else value
+    if isinstance(value, str):
+        try:
+            texts = json.loads(value)
+        except ValueError:
+            texts = None
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise InvalidDataError(f"quality_flags {str(value)[:40]!r} is not a JSON list of texts")
+    return texts
+
+
+def _refuse_impossible(candle: Candle) -> None:
+    """Raises InvalidDataError for what the table's checks refuse, which could not name the line."""
+    CandleRow.timestamp.encode(candle.timestamp)
+    CandleRow.provider.encode(candle.provider)
+    CandleRow.quality_flags.encode(candle.quality_flags)
+    highest = max(candle.open, candle.low, candle.close)
+    if candle.high < highest:
+        raise InvalidDataError(f"high {candle.high} is below {highest}")
+    lowest = min(candle.open, candle.close)
+    if candle.low > lowest:
+        raise InvalidDataError(f"low {candle.low} is above {lowest}")
+    if candle.volume < 0:
+        raise InvalidDataError(f"volume {candle.volume} is negative")
