@@ -109,7 +109,7 @@ class Column(peewee.Field):
         """What encodes the values that conditions compare the column with: they need not be storable."""
         return self
 
-    def sort_key(self, value: peewee.Node) -> peewee.Node:
+    def sort_key(self, value: peewee.ColumnBase) -> peewee.ColumnBase:
         """What the column's values are sorted by: the column, or another node that stands for such a value."""
         return value
 
@@ -515,7 +515,7 @@ class EnumField(Column):
         values = ", ".join(text_literal(member) for member in self.members)
         return peewee.NodeList((definition, SQL(f'CHECK ("{self.column_name}" IN ({values}))')))
 
-    def sort_key(self, value: peewee.Node) -> peewee.Node:
+    def sort_key(self, value: peewee.ColumnBase) -> peewee.ColumnBase:
         return _DeclaredOrder(self, value)
 
     def encode(self, value: Any) -> str:
@@ -532,9 +532,9 @@ class EnumField(Column):
 
 
 class _DeclaredOrder(peewee.ColumnBase):
-    """An enum's value as what it is sorted by: PostgreSQL's enum types have their order, SQLite's texts are numbered."""
+    """What an enum's value is sorted by: PostgreSQL's enum types have an order, SQLite's texts are numbered."""
 
-    def __init__(self, column: EnumField, value: peewee.Node) -> None:
+    def __init__(self, column: EnumField, value: peewee.ColumnBase) -> None:
         self._column = column
         self._value = value
 
@@ -660,7 +660,7 @@ class ForeignKey(peewee.ForeignKeyField):
         """What encodes the values that conditions compare the column with."""
         return self
 
-    def sort_key(self, value: peewee.Node) -> peewee.Node:
+    def sort_key(self, value: peewee.ColumnBase) -> peewee.ColumnBase:
         """What the column's values are sorted by: those of the referenced one."""
         return self._own().sort_key(value)
 

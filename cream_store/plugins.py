@@ -55,6 +55,8 @@ def discover() -> dict[str, importlib.metadata.EntryPoint]:
 
 def selected_names(names: Iterable[str] | None = None) -> list[str] | None:
     """The given names, else those in `CREAM_PLUGINS` (separated by commas), else None: all that are installed."""
+    if isinstance(names, str):
+        raise PluginError(f"plugins are a list of names, got the text {names!r}; write [{names!r}]")
     if names is not None:
         return list(names)
     listed = os.environ.get("CREAM_PLUGINS", "")

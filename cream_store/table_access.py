@@ -404,7 +404,7 @@ class TableAccess(Generic[R]):
     def _ranked(
         self, by: Sequence[str], order: tuple[str, ...], builder: QueryBuilder, columns: Iterable[StoredColumn]
     ) -> Any:
-        """The records that meet the conditions as a subquery, with their `place`, from 1, in the order of their group."""
+        """A subquery of the records that meet the conditions, with their `place` in their group, from 1."""
         groups = [self._column(name) for name in by]
         place = fn.ROW_NUMBER().over(partition_by=groups, order_by=self._order_nodes(order)).alias("place")
         return self.row.select(*columns, place).where(*condition_nodes(self._column, builder)).alias("ranked")
@@ -646,7 +646,7 @@ def _is_serial(key: StoredColumn) -> bool:
 
 def _directed(column: StoredColumn, descending: bool) -> peewee.Node:
     """NULL comes last in descending order, on both databases."""
-    sorted_by: Any = column.sort_key(column)
+    sorted_by = column.sort_key(column)
     if not descending:
         return sorted_by.asc()
     return sorted_by.desc(nulls="LAST") if column.null else sorted_by.desc()

@@ -5,12 +5,14 @@ Each server gets one template database per session, and each test a copy of it.
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 
 import pytest
 
@@ -56,8 +58,10 @@ def server_url(back_end: str) -> str:
 
 
 @cache
-def _directory() -> TemporaryDirectory[str]:
-    return TemporaryDirectory(prefix="cream-store-tests-")
+def _directory() -> Path:
+    path = Path(mkdtemp(prefix="cream-store-tests-"))
+    atexit.register(rmtree, path, ignore_errors=True)
+    return path
 
 
 @cache
@@ -65,7 +69,7 @@ def templates(back_end: str, plugins: tuple[str, ...] | None, environment: Envir
     """The session's template of a back end, for some plugins and an environment."""
     name = f"cream_store_tests_{os.getpid()}_{next(_template_numbers)}"  # PostgreSQL cuts names at 63 characters
     if back_end == "sqlite":
-        directory = Path(_directory().name) / name
+        directory = _directory() / name
         directory.mkdir()
         return SqliteTemplates(directory, plugins, environment)
     return PostgresqlTemplates(server_url(back_end), name, plugins, environment)

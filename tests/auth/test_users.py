@@ -32,8 +32,6 @@ from cream_store import (
 from tests.auth.samples import DAY, NOBODY, NOW, SECOND, add_account, add_session, add_user
 from tests.races import at_once, overtaken
 
-NO_ADDRESSES = ["", "  ", "ada", "@", "ada@", "@x.io", "ada@x@y", "a da@x.io"]
-
 
 @pytest.fixture
 def users(store: Store) -> UsersRepository:
@@ -65,13 +63,13 @@ class TestStoring:
         assert users.find_by_email("ada_l@x.io") is None  # no pattern
         assert users.find_many({"email": "Ada.L@x.io"}).data == [user]
 
-    @pytest.mark.parametrize("text", NO_ADDRESSES)
-    def test_what_is_no_address_is_refused(self, users: UsersRepository, text: str) -> None:
-        with pytest.raises(InvalidDataError) as refused:
-            users.create(User(name="Ada", email=text))
-        assert (refused.value.table, refused.value.columns) == ("user", ("email",))
-        with pytest.raises(InvalidDataError):
-            users.find_by_email(text)
+    def test_what_is_no_address_is_refused(self, users: UsersRepository) -> None:
+        for text in ("", "  ", "ada", "@", "ada@", "@x.io", "ada@x@y", "a da@x.io"):
+            with pytest.raises(InvalidDataError) as refused:
+                users.create(User(name="Ada", email=text))
+            assert (refused.value.table, refused.value.columns) == ("user", ("email",))
+            with pytest.raises(InvalidDataError):
+                users.find_by_email(text)
 
     def test_begins_without_a_second_factor(self, users: UsersRepository) -> None:
         user = User(name="Ada", email="ada@x.io", two_factor_enabled=True)
@@ -123,12 +121,12 @@ class TestChanging:
         assert users.find_by_id(eve.id) == eve
         assert users.find_by_id(ada.id) == ada
 
-    @pytest.mark.parametrize("name", ["email_verified", "two_factor_enabled", "id", "created_at"])
-    def test_what_an_update_does_not_set(self, users: UsersRepository, name: str) -> None:
+    def test_what_an_update_does_not_set(self, users: UsersRepository) -> None:
         user = users.create(User(name="Ada", email="ada@x.io"))
-        changes: Any = {name: True}
-        with pytest.raises(InvalidDataError, match=rf"user\.{name} can't be changed"):
-            users.update(user.id, changes)
+        for name in ("email_verified", "two_factor_enabled", "id", "created_at"):
+            changes: Any = {name: True}
+            with pytest.raises(InvalidDataError, match=rf"user\.{name} can't be changed"):
+                users.update(user.id, changes)
 
     def test_of_nobody(self, users: UsersRepository) -> None:
         for nobody in (NOBODY, "nobody"):
@@ -203,9 +201,8 @@ class TestDeleting:
 
 def test_one_address_goes_to_one_of_many_at_once(postgresql_store: Store) -> None:
     users = postgresql_store[UsersRepository]
-    results = at_once(
-        *[partial(users.create, User(name="Ada", email=f"Ada{' ' * i}@x.io".replace(" ", ""))) for i in range(8)]
-    )
+    spellings = ["ada@x.io", "Ada@x.io", "ADA@X.IO", " ada@x.io"] * 2
+    results = at_once(*[partial(users.create, User(name="Ada", email=spelling)) for spelling in spellings])
     assert [type(result) for result in results].count(User) == 1
     assert [type(result) for result in results].count(DuplicateKeyError) == 7
 

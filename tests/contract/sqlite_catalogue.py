@@ -131,7 +131,9 @@ def _default(text: str | None) -> str | None:
 
 def _index(sql: str) -> Index:
     described = re.fullmatch(
-        r'CREATE (?P<unique>UNIQUE )?INDEX "\w+" ON "\w+" (?P<columns>\(.+?\))(?: WHERE (?P<where>.+))?', sql, re.DOTALL
+        r'CREATE (?P<unique>UNIQUE )?INDEX "?\w+"? ON "?\w+"? (?P<columns>\(.+?\))(?: WHERE (?P<where>.+))?',
+        sql,
+        re.DOTALL,
     )
     assert described, sql
     where = described["where"]

@@ -417,3 +417,8 @@ class TestForeignDistribution:
     def test_without_it_nothing_is_different(self, tmp_path: Path) -> None:
         listed = json.loads(run(tmp_path, "-m", "cream_store", "plugins", "list", "--json"))
         assert "weather" not in [plugin["name"] for plugin in listed]
+
+
+def test_one_name_where_a_list_belongs_is_refused() -> None:
+    with pytest.raises(PluginError, match=r"write \['core-trading'\]"):
+        load_plugins("core-trading")

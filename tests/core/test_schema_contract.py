@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
 
 import pytest
 
-from cream_store import Environment, Plugin, load_plugins
+from cream_store import Database, Environment, Plugin, Store, load_plugins
 from cream_store.plugins import discover
 from tests.conftest import templates
 from tests.contract import postgresql_catalogue, sqlite_catalogue
@@ -26,18 +27,22 @@ class Catalogue(NamedTuple):
     other_objects: list[tuple[str, str]]
 
 
+def read(database: Database) -> Catalogue:
+    """What a database has."""
+    if database.kind == "sqlite":
+        return Catalogue(sqlite_catalogue.read_tables(database), {}, [])
+    return Catalogue(
+        postgresql_catalogue.read_tables(database),
+        postgresql_catalogue.read_enums(database),
+        postgresql_catalogue.read_other_objects(database),
+    )
+
+
 @cache
 def catalogue_of(back_end: str) -> Catalogue:
     """What a push makes on a back end."""
     with templates(back_end, None, Environment.TEST).copy() as store:
-        database = store.database
-        if back_end == "sqlite":
-            return Catalogue(sqlite_catalogue.read_tables(database), {}, [])
-        return Catalogue(
-            postgresql_catalogue.read_tables(database),
-            postgresql_catalogue.read_enums(database),
-            postgresql_catalogue.read_other_objects(database),
-        )
+        return read(store.database)
 
 
 @pytest.fixture
@@ -75,6 +80,51 @@ def test_there_is_no_other_object(postgresql: str) -> None:
     assert catalogue_of(postgresql).other_objects in (with_the_function, with_the_function[1:])
 
 
+CHANGES_ON_BOTH = [
+    "CREATE INDEX extra ON cycles (status)",
+    "DROP INDEX idx_cycles_status",
+    "CREATE TABLE extra (id int PRIMARY KEY)",
+    "DROP TABLE execution_recovery_state",
+    "ALTER TABLE cycles ADD COLUMN extra text",
+    "ALTER TABLE cycles RENAME COLUMN iterations TO rounds",
+]
+CHANGES_ON_POSTGRESQL = [
+    "ALTER TABLE orders ALTER qty TYPE numeric(15, 4)",
+    "ALTER TABLE orders ALTER symbol DROP NOT NULL",
+    "ALTER TABLE orders ALTER symbol SET DEFAULT 'AAPL'",
+    "ALTER TABLE orders ALTER status DROP DEFAULT",
+    "ALTER TABLE cycle_events ALTER id DROP DEFAULT",
+    "ALTER TABLE decisions DROP CONSTRAINT valid_risk",
+    "ALTER TABLE orders ADD CHECK (qty < 1000000)",
+    "ALTER TABLE orders DROP CONSTRAINT orders_decision_id_decisions_id_fk",
+    "ALTER TABLE orders ADD CONSTRAINT extra UNIQUE (symbol, created_at)",
+    "ALTER TABLE portfolio_snapshots DROP CONSTRAINT portfolio_snapshots_timestamp_env",
+    "ALTER INDEX idx_cycles_status RENAME TO idx_cycles_state",
+    "DROP INDEX idx_config_versions_env_active",
+    "ALTER TYPE cycle_status ADD VALUE 'paused'",
+    "CREATE TYPE extra AS ENUM ('one')",
+    "CREATE VIEW extra AS SELECT 1",
+    "CREATE FUNCTION extra() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+]
+
+
+class RollBack(Exception):
+    """Each change is undone before the next."""
+
+
+def unseen(changes: list[str], database: Database) -> list[str]:
+    """The changes that make no difference to what is read."""
+    agreed = read(database)
+    found = []
+    for change in changes:
+        with suppress(RollBack), database.transaction():
+            database.change(change)
+            if read(database) == agreed:
+                found.append(change)
+            raise RollBack
+    return found
+
+
 class TestTheComparison:
     """A comparison that finds everything alike protects nothing."""
 
@@ -105,6 +155,12 @@ class TestTheComparison:
     )
     def test_meaning_does(self, one: str, other: str) -> None:
         assert meaning(one) != meaning(other)
+
+    def test_changes_are_seen(self, store: Store) -> None:
+        assert unseen(CHANGES_ON_BOTH, store.database) == []
+
+    def test_changes_are_seen_on_postgresql(self, postgresql_store: Store) -> None:
+        assert unseen(CHANGES_ON_POSTGRESQL, postgresql_store.database) == []
 
     def test_the_facts_are_read_whole(self) -> None:
         assert "core-trading" in [plugin.name for plugin in PLUGINS]

@@ -290,6 +290,7 @@ def test_a_deadlock_is_resolved_by_repeating_one_of_the_two(postgresql_notebook:
 
     def count_both_up(one: Note, other: Note) -> None:
         runs.append(one)
+        postgresql_notebook.execute_sql("SET LOCAL deadlock_timeout = 10")
         count_up(one)
         if len(runs) <= 2:
             barrier.wait(DEADLINE)

@@ -48,10 +48,10 @@ def candles(store: Store) -> CandlesRepository:
 
 def test_every_value_comes_back_as_it_was_stored(candles: CandlesRepository) -> None:
     given = candle(
+        close=0,
         open=Decimal("99999999.9999"),
         high=Decimal("99999999.9999"),
         low=Decimal("-0.0001"),
-        close=Decimal(0),
         volume=999_999_999_999_999_999,
         vwap=Decimal("1.2345"),
         trade_count=7,

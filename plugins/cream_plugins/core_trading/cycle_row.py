@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from enum import StrEnum
 
-from cream_plugins.vocabulary import CyclePhase as CyclePhase
+from cream_plugins.vocabulary import CyclePhase
 from cream_store import (
     BooleanField,
     EnumField,
@@ -19,6 +19,8 @@ from cream_store import (
     UUIDv7Field,
     index,
 )
+
+__all__ = ["CyclePhase", "CycleRow", "CycleStatus"]
 
 
 class CycleStatus(StrEnum):

@@ -1,0 +1,8 @@
+"""What has to be shown afterwards: who did what, and what was validated before it went live.
+
+The public names stand in `__init__.pyi`; each is imported when it is first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,11 @@
+from .audit_log import AuditLogEntry as AuditLogEntry
+from .audit_log import AuditLogFilters as AuditLogFilters
+from .audit_log import AuditLogRepository as AuditLogRepository
+from .audit_log import AuditLogRow as AuditLogRow
+from .parity_validation import ParityEntityType as ParityEntityType
+from .parity_validation import ParityRecommendation as ParityRecommendation
+from .parity_validation import ParityValidationChanges as ParityValidationChanges
+from .parity_validation import ParityValidationFilters as ParityValidationFilters
+from .parity_validation import ParityValidationRecord as ParityValidationRecord
+from .parity_validation import ParityValidationRepository as ParityValidationRepository
+from .parity_validation import ParityValidationRow as ParityValidationRow

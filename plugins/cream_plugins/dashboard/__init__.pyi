@@ -1,0 +1,14 @@
+from .alerts import Alert as Alert
+from .alerts import AlertChanges as AlertChanges
+from .alerts import AlertFilters as AlertFilters
+from .alerts import AlertMatch as AlertMatch
+from .alerts import AlertRow as AlertRow
+from .alerts import AlertSeverity as AlertSeverity
+from .alerts import AlertsRepository as AlertsRepository
+from .alerts import AlertType as AlertType
+from .system_state import SystemState as SystemState
+from .system_state import SystemStateChanges as SystemStateChanges
+from .system_state import SystemStateFilters as SystemStateFilters
+from .system_state import SystemStateRepository as SystemStateRepository
+from .system_state import SystemStateRow as SystemStateRow
+from .system_state import SystemStatus as SystemStatus
