@@ -114,7 +114,7 @@ class Database(peewee.Database):
         try:
             connection = self._connect_driver()
             try:
-                self._refuse_other_environment(self._read_stamp(connection))
+                self.refuse_other_environment(self._read_stamp(connection))
             except BaseException:
                 self._close_connection(connection)
                 raise
@@ -122,7 +122,8 @@ class Database(peewee.Database):
             raise self._cannot_connect(error) from error
         return connection
 
-    def _refuse_other_environment(self, stamp: str | None) -> None:
+    def refuse_other_environment(self, stamp: str | None) -> None:
+        """Raises EnvironmentMismatchError when the stamp is not this database's environment."""
         if stamp is None or stamp == self.environment:
             return
         if stamp == Environment.LIVE and self.environment == Environment.PAPER and self.location.is_live_fallback:

@@ -87,7 +87,10 @@ class DatabaseConnectionError(RepositoryError):
 
 
 class ConnectionLostError(DatabaseConnectionError):
-    """The connection broke during an operation. Whether a statement outside a transaction took effect is unknown."""
+    """The connection broke during an operation.
+
+    Whether a statement outside a transaction, or a commit, took effect is unknown.
+    """
 
 
 class PoolTimeoutError(DatabaseConnectionError):

@@ -38,9 +38,12 @@ def read_stamp(database: Database) -> str | None:
 
 
 def write_stamp(database: Database) -> None:
-    """Writes the database's environment into it, unless one stands there already."""
-    if read_stamp(database) is None:
+    """Writes the database's environment into it. Raises EnvironmentMismatchError when another one got there first."""
+    stamp = read_stamp(database)
+    if stamp is None:
         write_metadata(database, _ENVIRONMENT, database.environment.value)
+    else:
+        database.refuse_other_environment(stamp)
 
 
 def read_metadata(database: Database, key: str) -> str | None:

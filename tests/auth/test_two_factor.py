@@ -93,22 +93,18 @@ class TestDisabling:
 class TestOtherWays:
     """Whichever way a second factor is stored or deleted, the flag goes with it."""
 
-    @pytest.mark.parametrize(
-        "store_it",
-        [
-            TwoFactorRepository.create,
-            TwoFactorRepository.upsert,
-            lambda factors, factor: factors.create_many([factor]),
-            lambda factors, factor: factors.upsert_many([factor]),
-        ],
-        ids=["create", "upsert", "create_many", "upsert_many"],
-    )
-    def test_of_storing(
-        self, factors: TwoFactorRepository, user: User, store_it: Callable[[TwoFactorRepository, TwoFactor], object]
-    ) -> None:
-        store_it(factors, TwoFactor(user_id=user.id, secret=Secret("secret"), backup_codes=Secret("codes")))
-        assert factors.find_by_user(user.id) is not None
-        assert flag(factors, user) is True
+    def test_of_storing(self, factors: TwoFactorRepository) -> None:
+        ways: list[Callable[[TwoFactor], object]] = [
+            factors.create,
+            factors.upsert,
+            lambda factor: factors.create_many([factor]),
+            lambda factor: factors.upsert_many([factor]),
+        ]
+        for store_it in ways:
+            user = add_user_of(factors)
+            store_it(TwoFactor(user_id=user.id, secret=Secret("secret"), backup_codes=Secret("codes")))
+            assert factors.find_by_user(user.id) is not None
+            assert flag(factors, user) is True
 
     def test_of_deleting(self, factors: TwoFactorRepository, user: User) -> None:
         assert factors.delete(factors.enable(user.id, "secret", "codes").id) is True
