@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import peewee
 import psycopg2
@@ -13,8 +13,8 @@ import psycopg2.extensions
 from cream_store import errors
 from cream_store.backend import Connection, Database
 from cream_store.environment import DatabaseLocation, Environment
-from cream_store.row import unique_keys
 from cream_store.secret import Secret
+from cream_store.unique_keys import unique_keys
 from cream_store.url import Kind, mask_password, without_secrets
 
 _IDLE = psycopg2.extensions.TRANSACTION_STATUS_IDLE
@@ -188,11 +188,12 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
 def _without_values(error: psycopg2.Error, message: str) -> psycopg2.Error:
     """The driver's error, less what may be secret: its DETAIL and CONTEXT quote the row, its cursor the statement."""
     bare = type(error)(message)
-    bare.__setstate__({"pgerror": message, "pgcode": error.pgcode})
+    state = {"pgerror": message, "pgcode": error.pgcode}
+    bare.__setstate__(state)  # type: ignore[no-untyped-call]  # how pickle sets them; the stubs leave it untyped
     return bare.with_traceback(error.__traceback__)
 
 
-def _secret_literal(secret: Secret) -> psycopg2.extensions.ISQLQuote:
+def _secret_literal(secret: Secret) -> Any:
     return psycopg2.extensions.QuotedString(secret.reveal())
 
 

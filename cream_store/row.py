@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import peewee
 from peewee import SQL
 
 from cream_store.database import db
 from cream_store.fields import Column, ForeignKey
+from cream_store.unique_keys import declare_unique_keys
 
 StoredColumn = Column | ForeignKey
 
@@ -26,8 +27,6 @@ class Row(peewee.Model):
         database = db
         legacy_table_names = False
 
-    declared_indexes: ClassVar[tuple[index_declaration, ...]] = ()
-
     @classmethod
     def validate_model(cls) -> None:
         """Called by Peewee when the class is complete: turns the declared indexes into Peewee's."""
@@ -36,7 +35,7 @@ class Row(peewee.Model):
         cls._meta.indexes = [index for index in cls._meta.indexes if not isinstance(index, index_declaration)]
         for declaration in declared:
             cls.add_index(declaration.on(cls))
-        cls.declared_indexes = declared
+        declare_unique_keys(table_of(cls), _unique_keys_of(cls, declared))
 
 
 def check(name: str, condition: str) -> peewee.Node:
@@ -103,25 +102,10 @@ def key_of(row: type[Row]) -> StoredColumn:
     return cast(StoredColumn, row._meta.primary_key)
 
 
-def unique_keys(table: str) -> dict[str, tuple[str, ...]]:
-    """The columns of a table's primary key, unique constraints and unique indexes, by the name of the constraint."""
-    keys: dict[str, tuple[str, ...]] = {}
-    for row in _descendants(Row):
-        if table_of(row) == table:
-            keys |= _unique_keys_of(row)
-    return keys
-
-
-def _unique_keys_of(row: type[Row]) -> dict[str, tuple[str, ...]]:
+def _unique_keys_of(row: type[Row], indexes: Sequence[index_declaration]) -> dict[str, tuple[str, ...]]:
     meta: Any = row._meta
     keys = {f"{meta.table_name}_pkey": tuple(column.column_name for column in meta.get_primary_keys())}
     for constraint in meta.constraints or ():
         if isinstance(constraint, UniqueConstraint):
             keys[constraint.name] = constraint.columns
-    return keys | {index.name: index.columns for index in row.declared_indexes if index.unique}
-
-
-def _descendants(row: type[Row]) -> Iterator[type[Row]]:
-    for descendant in row.__subclasses__():
-        yield descendant
-        yield from _descendants(descendant)
+    return keys | {index.name: index.columns for index in indexes if index.unique}

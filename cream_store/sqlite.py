@@ -16,8 +16,8 @@ import peewee
 from cream_store import errors
 from cream_store.backend import Connection, Database
 from cream_store.environment import DatabaseLocation, Environment
-from cream_store.row import unique_keys
 from cream_store.secret import Secret
+from cream_store.unique_keys import unique_keys
 from cream_store.url import Kind, PoolSettings
 
 sqlite3.register_adapter(Secret, Secret.reveal)

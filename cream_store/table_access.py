@@ -31,7 +31,7 @@ from cream_store.errors import (
     NotFoundError,
     RepositoryError,
 )
-from cream_store.fields import Column, ForeignKey, SerialField
+from cream_store.fields import Column, ForeignKey, SecretField, SerialField
 from cream_store.queries import MAX_LIMIT, Condition, QueryBuilder, checked_limit, query
 from cream_store.records import Record
 from cream_store.row import Row, StoredColumn, columns_of, key_of, table_of
@@ -485,8 +485,10 @@ class TableAccess(Generic[R]):
     def _keyset_columns(self, order: Sequence[str]) -> dict[str, StoredColumn]:
         """The order's columns by name. Raises InvalidDataError unless they can tell a position."""
         columns = {name.lstrip("-"): self._column(name.lstrip("-")) for name in order}
-        if len({name.startswith("-") for name in order}) > 1 or any(column.null for column in columns.values()):
-            raise InvalidDataError("a position needs an order in one direction over columns that are never NULL")
+        if len({name.startswith("-") for name in order}) > 1 or any(map(_is_no_position, columns.values())):
+            raise InvalidDataError(
+                "a position needs an order in one direction over columns that are neither NULL nor secret"
+            )
         return columns
 
     def _order_nodes(self, order: Sequence[str]) -> list[peewee.Node]:
@@ -638,6 +640,10 @@ def chunks(records: Iterable[R]) -> Iterator[list[R]]:
 
 
 _CHUNK_SIZES = (100, 10, 1)
+
+
+def _is_no_position(column: StoredColumn) -> bool:
+    return column.null or isinstance(column, SecretField)
 
 
 def _is_serial(key: StoredColumn) -> bool:
