@@ -16,28 +16,6 @@ from cream_store.unique_keys import declare_unique_keys
 StoredColumn = Column | ForeignKey
 
 
-class Row(peewee.Model):
-    """Base of all tables. Columns are attributes; constraints and indexes stand in `class Meta`, by exact name.
-
-    Direct Peewee queries run on `db`, the current environment's database, or on the one that
-    `query.execute(database)` names.
-    """
-
-    class Meta:
-        database = db
-        legacy_table_names = False
-
-    @classmethod
-    def validate_model(cls) -> None:
-        """Called by Peewee when the class is complete: turns the declared indexes into Peewee's."""
-        super().validate_model()
-        declared = tuple(index for index in cls._meta.indexes if isinstance(index, index_declaration))
-        cls._meta.indexes = [index for index in cls._meta.indexes if not isinstance(index, index_declaration)]
-        for declaration in declared:
-            cls.add_index(declaration.on(cls))
-        declare_unique_keys(table_of(cls), _unique_keys_of(cls, declared))
-
-
 def check(name: str, condition: str) -> peewee.Node:
     """A named check constraint, for `Meta.constraints`."""
     return SQL(f'CONSTRAINT "{name}" CHECK ({condition})')
@@ -87,6 +65,37 @@ def index(name: str, *columns: str, unique: bool = False, where: str | None = No
     return index_declaration(name, columns, unique, where)
 
 
+def _unique_keys_of(row: type[Row], indexes: Sequence[index_declaration]) -> dict[str, tuple[str, ...]]:
+    meta: Any = row._meta
+    keys = {f"{meta.table_name}_pkey": tuple(column.column_name for column in meta.get_primary_keys())}
+    for constraint in meta.constraints or ():
+        if isinstance(constraint, UniqueConstraint):
+            keys[constraint.name] = constraint.columns
+    return keys | {index.name: index.columns for index in indexes if index.unique}
+
+
+class Row(peewee.Model):
+    """Base of all tables. Columns are attributes; constraints and indexes stand in `class Meta`, by exact name.
+
+    Direct Peewee queries run on `db`, the current environment's database, or on the one that
+    `query.execute(database)` names.
+    """
+
+    class Meta:
+        database = db
+        legacy_table_names = False
+
+    @classmethod
+    def validate_model(cls) -> None:
+        """Called by Peewee when the class is complete: turns the declared indexes into Peewee's."""
+        super().validate_model()
+        declared = tuple(index for index in cls._meta.indexes if isinstance(index, index_declaration))
+        cls._meta.indexes = [index for index in cls._meta.indexes if not isinstance(index, index_declaration)]
+        for declaration in declared:
+            cls.add_index(declaration.on(cls))
+        declare_unique_keys(cls._meta.table_name, _unique_keys_of(cls, declared))
+
+
 def table_of(row: type[Row]) -> str:
     """The table's name."""
     return cast(str, row._meta.table_name)
@@ -100,12 +109,3 @@ def columns_of(row: type[Row]) -> dict[str, StoredColumn]:
 def key_of(row: type[Row]) -> StoredColumn:
     """The primary key's column."""
     return cast(StoredColumn, row._meta.primary_key)
-
-
-def _unique_keys_of(row: type[Row], indexes: Sequence[index_declaration]) -> dict[str, tuple[str, ...]]:
-    meta: Any = row._meta
-    keys = {f"{meta.table_name}_pkey": tuple(column.column_name for column in meta.get_primary_keys())}
-    for constraint in meta.constraints or ():
-        if isinstance(constraint, UniqueConstraint):
-            keys[constraint.name] = constraint.columns
-    return keys | {index.name: index.columns for index in indexes if index.unique}

@@ -487,7 +487,7 @@ class TableAccess(Generic[R]):
         columns = {name.lstrip("-"): self._column(name.lstrip("-")) for name in order}
         if len({name.startswith("-") for name in order}) > 1 or any(map(_is_no_position, columns.values())):
             raise InvalidDataError(
-                "a position needs an order in one direction over columns that are neither NULL nor secret"
+                "a position needs an order in one direction over columns that are never NULL and not secret"
             )
         return columns
 
