@@ -61,6 +61,9 @@ class TableAccess(Generic[R]):
     overwrite_refusal: ClassVar[str] = "a stored row with the same key belongs to another environment"
     """What an upsert raises, and says, when `_may_overwrite` forbids it."""
 
+    moved_on_update: ClassVar[str] = "updated_at"
+    """The column that every update sets to now, if the table has it."""
+
     record: type[R]
     _columns: ClassVar[dict[str, StoredColumn]]
     _statements: ClassVar[dict[Any, Statement]]
@@ -174,7 +177,7 @@ class TableAccess(Generic[R]):
     def _update_where(
         self, builder: QueryBuilder, changes: Mapping[str, Any], computed: Mapping[str, peewee.Node] | None = None
     ) -> list[R]:
-        """Changes all records that meet the conditions, in one statement, and returns them. Moves `updated_at`.
+        """Changes all records that meet the conditions, in one statement, and returns them. Moves `moved_on_update`.
 
         A `computed` column gets what an SQL expression gives, in which `Param(name)` is another column's new value. The
         expression is a constant of its module: the statement is compiled once for it.
@@ -183,8 +186,8 @@ class TableAccess(Generic[R]):
         values = condition_values(self._column, builder)
         if values is None:
             return []
-        if "updated_at" in self._columns:
-            changes = {"updated_at": utc_now(), **changes}
+        if self.moved_on_update in self._columns:
+            changes = {self.moved_on_update: utc_now(), **changes}
         names, expressions = tuple(changes), dict(computed or {})
 
         def build() -> peewee.Node:
@@ -202,11 +205,11 @@ class TableAccess(Generic[R]):
     def _upsert_changes(self, record: R, changes: Mapping[str, Any]) -> R:
         """Stores a new record with changes, or writes the changes alone over the stored one with the same key.
 
-        One statement. Moves `updated_at`, if there is anything to change.
+        One statement. Moves `moved_on_update`, if there is anything to change.
         """
         record = record.replace(**changes)
         self._guard(record)
-        moved = ("updated_at",) if changes and "updated_at" in self._columns else ()
+        moved = (self.moved_on_update,) if changes and self.moved_on_update in self._columns else ()
         return self._insert([record], over_stored=True, only=(*changes, *moved))[0]
 
     def _delete(self, builder: QueryBuilder) -> int:

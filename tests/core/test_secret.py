@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 
@@ -32,6 +33,11 @@ def test_it_is_not_serialised() -> None:
         pickle.dumps(Secret("hunter2"))
     with pytest.raises(TypeError):
         json.dumps({"password": Secret("hunter2")})
+
+
+def test_it_is_copied() -> None:
+    secret = Secret("hunter2")
+    assert copy.copy(secret) == copy.deepcopy([secret])[0] == Secret(secret) == secret
 
 
 def test_it_holds_text_only() -> None:

@@ -15,9 +15,8 @@ from cream_store import InvalidDataError, NumericField, utc_now
 _PRICES: Final = ("open", "high", "low", "close")
 _FLAGS: Final = ("adjusted", "split_adjusted", "dividend_adjusted")
 _WORDS: Final = {"true": True, "1": True, "false": False, "0": False}
-_TIMES: Final = ("timestamp", "datetime", "date", "time")
-"""The names of a column with the bars' opening times; of several, the first of these."""
-_NAMELESS_INDEX: Final = "__index_level_0__"  # what pandas calls the times when they index a frame without a name
+_TIMES: Final = (("timestamp",), ("datetime",), ("date", "time"), ("date",), ("time",), ("__index_level_0__",))
+"""The columns that tell when a bar opens: the first of these that there are. The last is pandas's nameless index."""
 
 
 class CandleReader:
@@ -140,13 +139,11 @@ class CandleReader:
 
 def _time_columns(names: list[str]) -> list[int]:
     """The positions of the columns that tell the time."""
-    if "date" in names and "time" in names:
-        return [names.index("date"), names.index("time")]
-    for name in (*_TIMES, _NAMELESS_INDEX):
-        if name in names:
-            return [names.index(name)]
+    for columns in _TIMES:
+        if all(name in names for name in columns):
+            return [names.index(name) for name in columns]
     if names[0] in {*_PRICES, "volume"}:
-        raise InvalidDataError(f"no column with times: neither {', '.join(_TIMES)} nor the first column")
+        raise InvalidDataError("no column with times: neither timestamp, datetime, date, time nor the first column")
     return [0]
 
 

@@ -38,7 +38,6 @@ from cream_store import (
     UNSET,
     ConstraintViolationError,
     Environment,
-    QueryBuilder,
     Repository,
     Unset,
     query,
@@ -118,6 +117,7 @@ class ThesisStateRepository(Repository[Thesis, ThesisFilters, ThesisChanges]):
     """
 
     row = ThesisRow
+    moved_on_update = "last_updated"
     default_order = ("-created_at",)
     default_limit = 50
     filter_rules = {
@@ -444,11 +444,6 @@ class ThesisStateRepository(Repository[Thesis, ThesisFilters, ThesisChanges]):
         if thesis.state is ThesisState.CLOSED:
             reason += "; the result of a trade is never overwritten: to trade again, create a new thesis"
         raise ConstraintViolationError(f"thesis_state {id}: {reason}", table="thesis_state", columns=("state",))
-
-    def _update_where(
-        self, builder: QueryBuilder, changes: Mapping[str, Any], computed: Mapping[str, peewee.Node] | None = None
-    ) -> list[Thesis]:
-        return super()._update_where(builder, {"last_updated": utc_now(), **changes}, computed)
 
     def _hold_in_turn(self, id: Key) -> Thesis:
         """The thesis, which nobody else changes until the transaction ends.
