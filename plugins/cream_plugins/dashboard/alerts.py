@@ -62,7 +62,7 @@ class AlertRow(Row):
     """Table `alerts`."""
 
     id = UUIDv7Field(primary_key=True)
-    severity = EnumField(AlertSeverity, type_name="alert_severity")
+    severity = EnumField(AlertSeverity)
     type = ChoiceField(AlertType)
     title = TextField()
     message = TextField()
