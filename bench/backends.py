@@ -10,6 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+import click
+import psycopg2
+
 from bench.ours import CreamStore
 from bench.peer import Peer
 from bench.peewee_models import PeeweeModels
@@ -63,7 +66,13 @@ def _postgresql_store(server_url: str | None) -> Iterator[Store]:
     if server_url is None:
         from tests.servers import available_servers, private_server
 
+        if not available_servers():
+            raise click.ClickException("no PostgreSQL is installed here; name a server: --database-url URL")
         server_url = private_server(available_servers()[0].name).url("postgres")
+    try:
+        psycopg2.connect(server_url).close()
+    except psycopg2.OperationalError as error:
+        raise click.ClickException(str(error)) from error
     templates = PostgresqlTemplates(server_url, "cream_store_bench", _PLUGINS, Environment.PAPER)
     try:
         with templates.copy() as store:

@@ -1,13 +1,13 @@
-"""Sums that are exact on both databases."""
+"""Sums that are exact on both databases, extremes that are the column's own values."""
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import peewee
 
-from cream_store.fields import Decoder, NumericField, is_sqlite
+from cream_store.fields import Column, Decoder, NumericField, is_sqlite
 from cream_store.url import Kind
 
 
@@ -36,6 +36,22 @@ class ExactSum(peewee.ColumnBase):
             return None
         scale = self.column.scale
         return lambda value: None if value is None else Decimal(value).scaleb(-scale)
+
+
+class Extreme(peewee.ColumnBase):
+    """The least or greatest value of a column, as the column's own; None over no values."""
+
+    def __init__(self, function: Literal["MIN", "MAX"], column: Column) -> None:
+        self.function = function
+        self.column = column
+
+    def __sql__(self, context: Any) -> Any:
+        return context.literal(f"{self.function}(").sql(self.column).literal(")")
+
+    def decoder(self, kind: Kind) -> Decoder | None:
+        """Turns the driver's value into the column's; None when it is that already."""
+        decode = self.column.decoder(kind)
+        return None if decode is None else lambda value: None if value is None else decode(value)
 
 
 def ratio(part: Decimal | int | None, whole: Decimal | int) -> Decimal | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import peewee
 from peewee import SQL
@@ -14,6 +14,7 @@ from cream_store.fields import Column, ForeignKey
 from cream_store.unique_keys import declare_unique_keys
 
 StoredColumn = Column | ForeignKey
+IndexMethod = Literal["btree", "gin"]
 
 
 def check(name: str, condition: str) -> peewee.Node:
@@ -47,22 +48,31 @@ class index_declaration:
     columns: tuple[str, ...]
     unique: bool
     where: str | None
+    using: IndexMethod
 
     def on(self, row: type[Row]) -> peewee.Index:
         """The Peewee index on a table."""
-        by_column = row._meta.columns
+        columns: list[Any] = [row._meta.columns[column] for column in self.columns]
+        if self.using == "gin":
+            columns = [peewee.NodeList((column, SQL("jsonb_path_ops"))) for column in columns]
         return peewee.ModelIndex(
             row,
-            [by_column[column] for column in self.columns],
+            columns,
             unique=self.unique,
             where=SQL(self.where) if self.where else None,
+            using=None if self.using == "btree" else self.using,
             name=self.name,
         )
 
 
-def index(name: str, *columns: str, unique: bool = False, where: str | None = None) -> index_declaration:
-    """A named index over columns of the table, for `Meta.indexes`; `where` makes it partial."""
-    return index_declaration(name, columns, unique, where)
+def index(
+    name: str, *columns: str, unique: bool = False, where: str | None = None, using: IndexMethod = "btree"
+) -> index_declaration:
+    """A named index over columns of the table, for `Meta.indexes`; `where` makes it partial.
+
+    `gin` is for conditions on a JSON array's elements (`QueryBuilder.has`); SQLite has no such index.
+    """
+    return index_declaration(name, columns, unique, where, using)
 
 
 def _unique_keys_of(row: type[Row], indexes: Sequence[index_declaration]) -> dict[str, tuple[str, ...]]:

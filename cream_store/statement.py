@@ -44,13 +44,18 @@ def _as_it_is(value: Any) -> Any:
 class _ForUpdate(peewee.ColumnBase):
     """Nothing on SQLite, where a writing transaction excludes every other one already."""
 
+    def __init__(self, skip_locked: bool) -> None:
+        self._skip_locked = skip_locked
+
     def __sql__(self, context: Any) -> Any:
-        return context if is_sqlite(context) else context.literal("FOR UPDATE")
+        if is_sqlite(context):
+            return context
+        return context.literal("FOR UPDATE SKIP LOCKED" if self._skip_locked else "FOR UPDATE")
 
 
-def for_update(select: peewee.Node) -> peewee.Node:
-    """A SELECT that locks the rows it reads until the transaction ends."""
-    return peewee.NodeList((select, _ForUpdate()))
+def for_update(select: peewee.Node, *, skip_locked: bool = False) -> peewee.Node:
+    """A SELECT that locks the rows it reads until the transaction ends, or leaves out those that others hold."""
+    return peewee.NodeList((select, _ForUpdate(skip_locked)))
 
 
 class Compiled:

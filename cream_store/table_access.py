@@ -16,7 +16,7 @@ from uuid import UUID
 import peewee
 from peewee import EXCLUDED, fn
 
-from cream_store.aggregates import ExactSum
+from cream_store.aggregates import ExactSum, Extreme
 from cream_store.backend import Database
 from cream_store.clock import utc_now
 from cream_store.conditions import can_exist, condition_nodes, condition_values, shape
@@ -338,7 +338,7 @@ class TableAccess(Generic[R]):
         statement = self._statement(("aggregate", name, shape(builder)), build)
         kind = self.database.kind
         decoders = [
-            node.decoder(kind) if isinstance(node, Column | ForeignKey | ExactSum) else None
+            node.decoder(kind) if isinstance(node, Column | ForeignKey | ExactSum | Extreme) else None
             for node in (*group_by, *select)
         ]
         return [
@@ -351,7 +351,7 @@ class TableAccess(Generic[R]):
     ) -> dict[Any, int]:
         """How many records have each value of an enum column, perhaps only within a query; 0 where none has."""
         field = self._column(column)
-        builder = (within or query()).equals("environment", self.environment_of(environment))
+        builder = self._within(environment, within)
         counts = self._aggregate(f"count by {column}", builder, [fn.COUNT(peewee.SQL("*"))], group_by=[field])
         found = {value: int(count) for value, count in counts}
         members: Iterable[Any] = field.value_type  # type: ignore[assignment]  # an enum class iterates over its members
@@ -423,8 +423,14 @@ class TableAccess(Generic[R]):
         """The records with the text in one of the columns, perhaps only within a query; none for blank text."""
         if not text.strip():
             return []
-        builder = (within or query()).contains(text.strip(), *columns).order_by(*self.default_order).limit(limit)
-        return self.find(builder.equals("environment", self.environment_of(environment)))
+        builder = self._within(environment, within).contains(text.strip(), *columns)
+        return self.find(builder.order_by(*self.default_order).limit(limit))
+
+    def _within(self, environment: Environment | str | None, within: QueryBuilder | None) -> QueryBuilder:
+        builder = within or query()
+        if "environment" not in self._columns:
+            return builder
+        return builder.equals("environment", self.environment_of(environment))
 
     def _fetch(self, statement: Statement, values: Values) -> list[R]:
         """Executes a statement whose rows are whole rows of the table."""

@@ -80,7 +80,8 @@ def _tables(database: Database, rows: Iterable[type[Row]]) -> Iterator[Definitio
         manager: Any = peewee.SchemaManager(row, database=database)
         yield Definition("table", table_of(row), _text(manager._create_table(safe=False)))
         for index, statement in zip(row._meta.fields_to_index(), manager._create_indexes(safe=False), strict=True):
-            indexes.append(Definition("index", index._name, _text(statement), table_of(row)))
+            if database.kind == "postgresql" or index._using is None:
+                indexes.append(Definition("index", index._name, _text(statement), table_of(row)))
     yield from indexes
 
 

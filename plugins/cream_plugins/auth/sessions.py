@@ -123,11 +123,13 @@ class SessionsRepository(ExpiringRepository[Session, SessionFilters, SessionChan
 
     def find_by_token_with_user(self, token: Secret | str) -> tuple[Session, User] | None:
         """The session with that token, unless it has expired, and its user. One statement."""
-        for row in _WITH_USER.fetch_all(self.database, {"token": token, "now": utc_now()}):
-            end = len(self._columns)
-            [session], [user] = self._decode([row[:end]]), UsersRepository(self.database)._decode([row[end:]])
-            return session, user
-        return None
+        rows = _WITH_USER.fetch_all(self.database, {"token": token, "now": utc_now()})
+        if not rows:
+            return None
+        end = len(self._columns)
+        [session] = self._decode(row[:end] for row in rows)
+        [user] = UsersRepository(self.database)._decode(row[end:] for row in rows)
+        return session, user
 
     def find_by_user(self, user_id: UUID | str, include_expired: bool = False, limit: int = 100) -> list[Session]:
         """A user's sessions, newest first; expired ones only on request."""

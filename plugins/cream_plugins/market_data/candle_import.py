@@ -63,6 +63,7 @@ def import_candles(
     one bad line refuses the whole file. Raises InvalidDataError, naming the first bad lines.
     """
     started = time.perf_counter()
+    CandleRow.provider.encode(provider)
     candles = CandlesRepository(database)
 
     def load(rejects: Path | None) -> CandleImport:

@@ -63,15 +63,16 @@ class CandleReader:
             given["volume"] = int(self._required_number("volume", line))
         if "quality_flags" in self._positions:
             given["quality_flags"] = _list_of_texts(self._value("quality_flags", line))
+        if "provider" in self._positions:
+            given["provider"] = CandleRow.provider.encode(str(self._value("provider", line) or self._provider))
         candle = Candle(
             symbol=self._symbol,
             timeframe=self._timeframe,
             timestamp=self._timestamp(line),
             vwap=self._number("vwap", line),
             trade_count=self._trade_count(line),
-            provider=self._value("provider", line) or self._provider,
             created_at=self._created_at,
-            **given,
+            **{"provider": self._provider, **given},
         )
         _refuse_impossible(candle)
         return candle
@@ -103,26 +104,25 @@ class CandleReader:
             return None
         column: NumericField = getattr(CandleRow, name)
         number = _decimal(name, value)
+        if self._rounds:
+            number = _rounded(number, column)
         try:
-            rounded = number.quantize(Decimal(1).scaleb(-column.scale), ROUND_HALF_EVEN)
-        except InvalidOperation:
-            rounded = number  # so large that the column refuses it
-        if rounded != number and not self._rounds:
+            column.encode(number)
+        except InvalidDataError:
+            if number == _rounded(number, column):
+                raise
             decimals = f"more than {column.scale} decimals" if column.scale else "decimals"
-            raise InvalidDataError(f"{name} {value} has {decimals} (--round rounds half-even)")
-        column.encode(rounded)
-        return rounded
+            raise InvalidDataError(f"{name} {str(value)[:40]} has {decimals} (--round rounds half-even)") from None
+        return number
 
     def _trade_count(self, line: Sequence[Any]) -> int | None:
         value = self._value("trade_count", line)
         if value is None:
             return None
         number = _decimal("trade_count", value)
-        if number != number.to_integral_value():
-            raise InvalidDataError(f"trade_count {value} has decimals")
-        count = int(number)
-        CandleRow.trade_count.encode(count)
-        return count
+        if number.adjusted() > 10 or number != int(number):  # so large an int would take all memory
+            raise InvalidDataError(f"trade_count {str(value)[:40]} is not a number of trades")
+        return int(CandleRow.trade_count.encode(int(number)))
 
     def _flag(self, name: str, line: Sequence[Any]) -> bool:
         value = self._value(name, line)
@@ -134,7 +134,10 @@ class CandleReader:
     def _timestamp(self, line: Sequence[Any]) -> datetime:
         values = [line[position] for position in self._times]
         moment = _moment(values[0] if len(values) == 1 else " ".join(str(value).strip() for value in values))
-        return moment if moment.tzinfo else _at_home(moment, self._zone)
+        try:
+            return moment.astimezone(UTC) if moment.tzinfo else _at_home(moment, self._zone)
+        except OverflowError:
+            raise InvalidDataError(f"{moment} is outside the years 1 to 9999") from None
 
 
 def _time_columns(names: list[str]) -> list[int]:
@@ -159,6 +162,14 @@ def _decimal(name: str, value: Any) -> Decimal:
     return number
 
 
+def _rounded(number: Decimal, column: NumericField) -> Decimal:
+    """The number with as many decimals as the column holds; unchanged if it is too large for any column."""
+    try:
+        return number.quantize(Decimal(1).scaleb(-column.scale), ROUND_HALF_EVEN)
+    except InvalidOperation:
+        return number
+
+
 def _moment(value: Any) -> datetime:
     if isinstance(value, datetime):
         return value
@@ -173,14 +184,13 @@ def _moment(value: Any) -> datetime:
 
 def _at_home(moment: datetime, zone: tzinfo) -> datetime:
     """A time of a zone's clocks in UTC. Raises InvalidDataError for one that they show twice, or skip."""
+    if zone is UTC:
+        return moment.replace(tzinfo=UTC)
     first, second = (moment.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
-    try:
-        utc = first.astimezone(UTC)
-        if first.utcoffset() != second.utcoffset():
-            skips = utc.astimezone(zone).replace(tzinfo=None) != moment
-            raise InvalidDataError(f"the clocks of {zone} {'skip' if skips else 'show twice'} {moment}; add its offset")
-    except OverflowError:
-        raise InvalidDataError(f"{moment} is outside the years 1 to 9999") from None
+    utc = first.astimezone(UTC)
+    if first.utcoffset() != second.utcoffset():
+        skips = utc.astimezone(zone).replace(tzinfo=None) != moment
+        raise InvalidDataError(f"the clocks of {zone} {'skip' if skips else 'show twice'} {moment}; add its offset")
     return utc
 
 
@@ -189,18 +199,16 @@ def _list_of_texts(value: Any) -> list[str]:
     if isinstance(value, str):
         try:
             texts = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             texts = None
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise InvalidDataError(f"quality_flags {str(value)[:40]!r} is not a JSON list of texts")
+    CandleRow.quality_flags.encode(texts)
     return texts
 
 
 def _refuse_impossible(candle: Candle) -> None:
     """Raises InvalidDataError for what the table's checks refuse, which could not name the line."""
-    CandleRow.timestamp.encode(candle.timestamp)
-    CandleRow.provider.encode(candle.provider)
-    CandleRow.quality_flags.encode(candle.quality_flags)
     highest = max(candle.open, candle.low, candle.close)
     if candle.high < highest:
         raise InvalidDataError(f"high {candle.high} is below {highest}")

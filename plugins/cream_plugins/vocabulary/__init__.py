@@ -26,4 +26,12 @@ class CyclePhase(StrEnum):
     COMPLETE = "complete"
 
 
-__all__ = ["AgentType", "CyclePhase"]
+class SyncRunStatus(StrEnum):
+    """How a run that fetches data stands."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+__all__ = ["AgentType", "CyclePhase", "SyncRunStatus"]

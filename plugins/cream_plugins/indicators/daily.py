@@ -1,0 +1,168 @@
+"""What the indicators of a symbol and day have in common, whichever they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, ClassVar, Generic, TypeVar
+
+import peewee
+
+from cream_store import InvalidDataError, Page, Param, QueryBuilder, Record, Repository, query, transactional, utc_now
+from cream_store.conditions import condition_nodes, condition_values, shape
+from cream_store.repository import Key
+from cream_store.row import key_of
+from cream_store.table_access import chunks
+
+Day = date | datetime
+"""A day in UTC: a `date`, or any moment of it. As a bound, a `date` is the whole day and a moment itself."""
+
+R = TypeVar("R", bound=Record)
+F = TypeVar("F", bound=Mapping[str, object])
+C = TypeVar("C", bound=Mapping[str, object])
+
+
+class DailyRepository(Repository[R, F, C], Generic[R, F, C]):
+    """Indicators of which a symbol has one row a day.
+
+    An upsert overwrites every value of the row with the same symbol and day; with `merge=True` only by values that are
+    not None.
+    """
+
+    day: ClassVar[str] = "date"
+    """The column with the day."""
+
+    # Writing
+
+    def upsert(self, record: R, *, merge: bool = False) -> R:
+        """Stores a record, over the one of the same symbol and day if there is one. Returns it as stored."""
+        self._guard(record)
+        record = self._stamped(record)
+        return self._store([record], self._written(record, merge))[0]
+
+    def upsert_many(self, records: Iterable[R]) -> int:
+        """Upserts all records or none; of several with the same key, the last wins. Returns how many were given."""
+        return self.bulk_upsert(records)
+
+    @transactional
+    def bulk_upsert(self, inputs: Iterable[R], *, merge: bool = False) -> int:
+        """Upserts all records or none; of several with the same key, the last wins. Returns how many were given."""
+        given = 0
+        latest: dict[tuple[Any, ...], R] = {}
+        for record in self._guarded(inputs):
+            given += 1
+            key = tuple(column.db_value(getattr(record, column.record_name)) for column in self._conflict_columns())
+            earlier = latest.get(key, record)
+            latest[key] = earlier.replace(**{name: getattr(record, name) for name in self._written(record, merge)})
+        alike: dict[tuple[str, ...], list[R]] = {}
+        for key in sorted(latest):  # so that two writers of the same rows queue instead of locking each other out
+            record = self._stamped(latest[key])
+            alike.setdefault(self._written(record, merge), []).append(record)
+        for written, records in alike.items():
+            for chunk in chunks(records):
+                self._store(chunk, written)
+        return given
+
+    def _written(self, record: R, merge: bool) -> tuple[str, ...]:
+        """The columns that an upsert of the record writes over a stored one."""
+        kept = {*self.conflict_target, *self.kept_on_conflict}
+        return tuple(
+            name for name in self._columns if name not in kept and not (merge and getattr(record, name) is None)
+        )
+
+    def _store(self, records: Sequence[R], written: tuple[str, ...]) -> list[R]:
+        return self._insert(records, over_stored=True, only=written)
+
+    def delete_older_than(self, date: Day) -> int:
+        """Deletes the rows from before a day, of all symbols, in batches. Returns how many they were."""
+        return self._delete_older_than(self.day, date, query())
+
+    # Finding
+
+    def find_by_symbol_and_date(self, symbol: str, date: Day) -> R | None:
+        """A symbol's row of a day."""
+        return self._first(self._of(symbol).on_day(self.day, self._day(date)).order_by(f"-{self.day}"))
+
+    def _latest(self, symbols: Iterable[str], within: QueryBuilder) -> list[R]:
+        """The newest row of each symbol within a query, by symbol. One statement."""
+        return self._latest_of_each(["symbol"], within.one_of("symbol", symbols).order_by(f"-{self.day}"))
+
+    def _among_latest(self, builder: QueryBuilder, since: date | None = None) -> list[R]:
+        """Those of each symbol's newest rows that meet a query, in its order. One statement.
+
+        `since` leaves out symbols whose newest row is from before that day.
+        """
+        within = query().at_least(self.day, since)
+        both = QueryBuilder((*within.conditions, *builder.conditions))
+        values = condition_values(self._column, both)
+        if values is None:
+            return []
+        if builder.row_limit is not None:
+            values["limit"] = builder.row_limit
+        order = self._total_order(builder.order)
+
+        def build() -> peewee.Node:
+            key = key_of(self.row)
+            ranked = self._ranked(["symbol"], self._total_order((f"-{self.day}",)), within, [key])
+            newest = peewee.Select([ranked], [getattr(ranked.c, key.column_name)]).where(ranked.c.place == 1)
+            conditions = condition_nodes(self._column, both)[len(within.conditions) :]
+            select = self.row.select(*self._columns.values()).where(key.in_(newest), *conditions)
+            select = select.order_by(*self._order_nodes(order))
+            return select if builder.row_limit is None else select.limit(Param("limit"))
+
+        key = ("among latest", order, builder.row_limit is None, len(within.conditions), shape(both))
+        return self._fetch(self._statement(key, build), values)
+
+    def _of(self, symbol: str) -> QueryBuilder:
+        # Encoded here, because None would mean every symbol.
+        return query().equals("symbol", self._column("symbol").encode(symbol))
+
+    def _day(self, day: Day) -> date:
+        if not isinstance(day, datetime):
+            return day
+        return datetime.fromisoformat(self._column(self.day).compared.encode(day)).date()
+
+
+class MeasuredRepository(DailyRepository[R, F, C], Generic[R, F, C]):
+    """Daily indicators that also say when they became known here: when they were computed, or fetched.
+
+    That moment is what point-in-time reads need: a row is about a day, and known only later. `known_at` leaves out what
+    became known after it; of a row that was overwritten, the earlier values are gone.
+    """
+
+    known_since: ClassVar[str] = "computed_at"
+    """The column with the moment at which the values became known."""
+
+    def find_latest_by_symbol(self, symbol: str, as_of: Day | None = None, known_at: Day | None = None) -> R | None:
+        """A symbol's newest row, up to a day (`as_of`) and as far as it was known at a moment."""
+        builder = self._known(self._of(symbol), as_of, known_at)
+        return self._first(builder.order_by(f"-{self.day}"))
+
+    def find_by_symbol(
+        self,
+        symbol: str,
+        start_date: Day | None = None,
+        end_date: Day | None = None,
+        known_at: Day | None = None,
+        limit: int | None = None,
+    ) -> list[R]:
+        """A symbol's rows from start to end, both included, newest first: all, unless there is a limit."""
+        builder = self._known(self._of(symbol), None, known_at).at_least(self.day, start_date)
+        return self.find(builder.at_most(self.day, end_date).order_by(f"-{self.day}").limit(limit))
+
+    def find_with_filters(self, filters: F | None = None, page: int | None = None, page_size: int | None = None) -> Page[R]:
+        """A page of the rows that match all filters: the newest day first, then by symbol."""
+        return self.find_many(filters, page=page, page_size=page_size)
+
+    def _known(self, builder: QueryBuilder, as_of: Day | None, known_at: Day | None) -> QueryBuilder:
+        return builder.as_of(self.day, as_of).as_of(self.known_since, known_at)
+
+    def _known_in(self, start: Day, end: Day, limit: int, offset: int) -> Page[R]:
+        """The rows that became known from start to end, both included, by symbol: those after the first `offset`."""
+        builder = query().at_least(self.known_since, start).at_most(self.known_since, end)
+        return self._page(builder.order_by("symbol", self.day), limit, offset)
+
+    def _remeasured(self, changes: C) -> Mapping[str, Any]:
+        """The changes, with the moment at which they became known; nothing if there are none."""
+        changed = self._checked_changes(changes)
+        return {**changed, self.known_since: utc_now()} if changed else changed
