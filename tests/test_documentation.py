@@ -30,7 +30,12 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path
             (path.parent / "__init__.py").touch()
             path.write_text(block, encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", block], cwd=tmp_path, env=environment, capture_output=True, text=True
+            [sys.executable, "-W", "error", "-c", block],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, f"{block}\n{done.stderr}"
 

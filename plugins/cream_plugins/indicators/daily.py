@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
 import peewee
 
 from cream_store import InvalidDataError, Page, Param, QueryBuilder, Record, Repository, query, transactional, utc_now
 from cream_store.conditions import condition_nodes, condition_values, shape
-from cream_store.repository import Key
+from cream_store.repository import FilterRule
 from cream_store.row import key_of
 from cream_store.table_access import chunks
 
 Day = date | datetime
 """A day in UTC: a `date`, or any moment of it. As a bound, a `date` is the whole day and a moment itself."""
+
+
+def utc_day(day: Day) -> date:
+    """The day as a `date`. Raises InvalidDataError for a moment that does not say its offset from UTC."""
+    if not isinstance(day, datetime):
+        return day
+    if day.utcoffset() is None:
+        raise InvalidDataError(
+            "needs a date or a timezone-aware datetime, got a naive one; add tzinfo=UTC if it is UTC"
+        )
+    return day.astimezone(UTC).date()
+
+
+def on_day(column: str) -> FilterRule:
+    """A filter for the whole of a day."""
+    return lambda builder, day: builder.on_day(column, utc_day(day))
+
 
 R = TypeVar("R", bound=Record)
 F = TypeVar("F", bound=Mapping[str, object])
@@ -81,7 +98,7 @@ class DailyRepository(Repository[R, F, C], Generic[R, F, C]):
 
     def find_by_symbol_and_date(self, symbol: str, date: Day) -> R | None:
         """A symbol's row of a day."""
-        return self._first(self._of(symbol).on_day(self.day, self._day(date)).order_by(f"-{self.day}"))
+        return self._first(self._of(symbol).on_day(self.day, utc_day(date)).order_by(f"-{self.day}"))
 
     def _latest(self, symbols: Iterable[str], within: QueryBuilder) -> list[R]:
         """The newest row of each symbol within a query, by symbol. One statement."""
@@ -117,11 +134,6 @@ class DailyRepository(Repository[R, F, C], Generic[R, F, C]):
         # Encoded here, because None would mean every symbol.
         return query().equals("symbol", self._column("symbol").encode(symbol))
 
-    def _day(self, day: Day) -> date:
-        if not isinstance(day, datetime):
-            return day
-        return datetime.fromisoformat(self._column(self.day).compared.encode(day)).date()
-
 
 class MeasuredRepository(DailyRepository[R, F, C], Generic[R, F, C]):
     """Daily indicators that also say when they became known here: when they were computed, or fetched.
@@ -150,17 +162,14 @@ class MeasuredRepository(DailyRepository[R, F, C], Generic[R, F, C]):
         builder = self._known(self._of(symbol), None, known_at).at_least(self.day, start_date)
         return self.find(builder.at_most(self.day, end_date).order_by(f"-{self.day}").limit(limit))
 
-    def find_with_filters(self, filters: F | None = None, page: int | None = None, page_size: int | None = None) -> Page[R]:
+    def find_with_filters(
+        self, filters: F | None = None, page: int | None = None, page_size: int | None = None
+    ) -> Page[R]:
         """A page of the rows that match all filters: the newest day first, then by symbol."""
         return self.find_many(filters, page=page, page_size=page_size)
 
     def _known(self, builder: QueryBuilder, as_of: Day | None, known_at: Day | None) -> QueryBuilder:
         return builder.as_of(self.day, as_of).as_of(self.known_since, known_at)
-
-    def _known_in(self, start: Day, end: Day, limit: int, offset: int) -> Page[R]:
-        """The rows that became known from start to end, both included, by symbol: those after the first `offset`."""
-        builder = query().at_least(self.known_since, start).at_most(self.known_since, end)
-        return self._page(builder.order_by("symbol", self.day), limit, offset)
 
     def _remeasured(self, changes: C) -> Mapping[str, Any]:
         """The changes, with the moment at which they became known; nothing if there are none."""

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TypedDict
 from uuid import UUID
 
-from cream_plugins.indicators.daily import Day, MeasuredRepository
+from cream_plugins.indicators.daily import Day, MeasuredRepository, utc_day
 from cream_store import (
     DayField,
     NumericField,
@@ -147,11 +147,11 @@ class FundamentalsRepository(MeasuredRepository[FundamentalIndicators, Fundament
         return self._latest(symbols, self._known(query(), as_of, known_at))
 
     def find_by_sector(self, sector: str, date: Day | None = None) -> list[FundamentalIndicators]:
-        """A sector's rows of a day, by symbol; without a day the newest row of each symbol that is in the sector now."""
+        """A sector's rows of a day, by symbol; without a day, each symbol's newest row if it is in the sector."""
         of_sector = query().equals("sector", FundamentalIndicatorsRow.sector.encode(sector)).order_by("symbol")
         if date is None:
             return self._among_latest(of_sector)
-        return self.find(of_sector.on_day("date", self._day(date)))
+        return self.find(of_sector.on_day("date", utc_day(date)))
 
     def get_distinct_sectors(self) -> list[str]:
         """The sectors there are, ascending."""
@@ -170,7 +170,7 @@ class FundamentalsRepository(MeasuredRepository[FundamentalIndicators, Fundament
 
     def delete_by_symbol_and_date(self, symbol: str, date: Day) -> bool:
         """Deletes a symbol's row of a day; False when there is none."""
-        return self._delete(self._of(symbol).on_day("date", self._day(date))) > 0
+        return self._delete(self._of(symbol).on_day("date", utc_day(date))) > 0
 
     def delete_by_symbol(self, symbol: str) -> int:
         """Deletes all rows of a symbol. Returns how many they were."""

@@ -9,7 +9,7 @@ from typing import TypedDict
 from uuid import UUID
 
 from cream_plugins.indicators.bounds import BoundedIntegerField, BoundedNumericField
-from cream_plugins.indicators.daily import Day, MeasuredRepository, on_day
+from cream_plugins.indicators.daily import Day, MeasuredRepository, on_day, utc_day
 from cream_store import (
     BooleanField,
     DayField,
@@ -81,6 +81,8 @@ class SentimentFilters(TypedDict, total=False):
     sentiment_score_gte: Decimal | None
     sentiment_score_lte: Decimal | None
     event_risk_flag: bool | None
+    computed_at_gte: Day | None
+    computed_at_lte: Day | None
 
 
 class SentimentChanges(TypedDict, total=False):
@@ -113,7 +115,8 @@ class SentimentRepository(MeasuredRepository[SentimentIndicators, SentimentFilte
         "date_lte": until("date"),
         "sentiment_score_gte": since("sentiment_score"),
         "sentiment_score_lte": until("sentiment_score"),
-        "event_risk_flag": lambda builder, flag: builder.where("event_risk_flag", "flag", flag),
+        "computed_at_gte": since("computed_at"),
+        "computed_at_lte": until("computed_at"),
     }
     conflict_target = ("symbol", "date")
     stamped_on_upsert = ("computed_at",)
@@ -143,13 +146,14 @@ class SentimentRepository(MeasuredRepository[SentimentIndicators, SentimentFilte
     def find_with_event_risk(self, date: Day | None = None) -> list[SentimentIndicators]:
         """The rows of a day whose flag is set, the highest score first; without a day, of each symbol's newest row."""
         flagged = query().equals("event_risk_flag", True).order_by("-sentiment_score")
-        return self._among_latest(flagged) if date is None else self.find(flagged.on_day("date", self._day(date)))
+        return self._among_latest(flagged) if date is None else self.find(flagged.on_day("date", utc_day(date)))
 
     def find_by_computed_at_range(
         self, start: Day, end: Day, limit: int = 100, offset: int = 0
     ) -> Page[SentimentIndicators]:
         """The rows that were computed from start to end, both included, by symbol: a page of them, and how many."""
-        return self._known_in(start, end, limit, offset)
+        computed: SentimentFilters = {"computed_at_gte": start, "computed_at_lte": end}
+        return self.find_many(computed, limit=limit, offset=offset, order_by=("symbol", "date"))
 
     def update(  # type: ignore[override]  # None for a missing row
         self, id: Key, changes: SentimentChanges
@@ -165,7 +169,7 @@ class SentimentRepository(MeasuredRepository[SentimentIndicators, SentimentFilte
     ) -> list[SentimentIndicators]:
         scored = query().is_null("sentiment_score", False).order_by(order).limit(limit)
         if date is not None:
-            return self.find(scored.on_day("date", self._day(date)))
+            return self.find(scored.on_day("date", utc_day(date)))
         oldest = None if max_age_days is None else utc_now().date() - timedelta(days=checked_limit(max_age_days))
         return self._among_latest(scored, since=oldest)
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import TypedDict
+from typing import Any, TypedDict
 from uuid import UUID
 
-from cream_plugins.indicators.daily import Day, MeasuredRepository
+from cream_plugins.indicators.daily import Day, MeasuredRepository, on_day
 from cream_store import (
     DayField,
     NotFoundError,
     NumericField,
     Page,
-    QueryBuilder,
     Record,
     Row,
     SymbolField,
@@ -79,6 +78,8 @@ class ShortInterestFilters(TypedDict, total=False):
     settlement_date_gte: Day | None
     settlement_date_lte: Day | None
     short_pct_float_gte: Decimal | None
+    fetched_at_gte: Day | None
+    fetched_at_lte: Day | None
 
 
 class ShortInterestChanges(TypedDict, total=False):
@@ -109,6 +110,8 @@ class ShortInterestRepository(MeasuredRepository[ShortInterestIndicators, ShortI
         "settlement_date_gte": since("settlement_date"),
         "settlement_date_lte": until("settlement_date"),
         "short_pct_float_gte": since("short_pct_float"),
+        "fetched_at_gte": since("fetched_at"),
+        "fetched_at_lte": until("fetched_at"),
     }
     conflict_target = ("symbol", "settlement_date")
     stamped_on_upsert = ("fetched_at",)
@@ -138,10 +141,11 @@ class ShortInterestRepository(MeasuredRepository[ShortInterestIndicators, ShortI
         self, start: Day, end: Day, limit: int = 100, offset: int = 0
     ) -> Page[ShortInterestIndicators]:
         """The rows that were fetched from start to end, both included, by symbol: a page of them, and how many."""
-        return self._known_in(start, end, limit, offset)
+        fetched: ShortInterestFilters = {"fetched_at_gte": start, "fetched_at_lte": end}
+        return self.find_many(fetched, limit=limit, offset=offset, order_by=("symbol", "settlement_date"))
 
     @transactional
-    def update(  # type: ignore[override]  # None for a missing row, as whoever polls a publisher expects
+    def update(  # type: ignore[override]  # None for a missing row
         self, id: Key, changes: ShortInterestChanges
     ) -> ShortInterestIndicators | None:
         """Writes the given columns and returns the row, or None when there is none.
@@ -153,15 +157,27 @@ class ShortInterestRepository(MeasuredRepository[ShortInterestIndicators, ShortI
             held = self._hold(id)
         except NotFoundError:
             return None
-        return self._update_one(id, written) if self._differ(held, changes) else held
+        return self._update_one(id, written) if _differs(held, written) else held
 
     @transactional
     def _store(
         self, records: Sequence[ShortInterestIndicators], written: tuple[str, ...]
     ) -> list[ShortInterestIndicators]:
-        stored = super()._store(records, ())  # as it was, if there was one; nobody else changes it from now on
-        by_key = {self._key(one): one for one in stored}
-        changed = [one for one in records if self._differ(by_key[self._key(one)], {name: getattr(one, name) for name in written})]
-        for one in super()._store(changed, written) if changed else []:
-            by_key[self._key(one)] = one
-        return [by_key[self._key(one)] for one in records]
+        # As they were, if they were stored; from now on nobody else changes them.
+        stored = {_key(one): one for one in super()._store(records, ())}
+        changed = [
+            one for one in records if _differs(stored[_key(one)], {name: getattr(one, name) for name in written})
+        ]
+        if changed:
+            stored |= {_key(one): one for one in super()._store(changed, written)}
+        return [stored[_key(one)] for one in records]
+
+
+def _key(one: ShortInterestIndicators) -> tuple[str, str]:
+    row = ShortInterestRow
+    return row.symbol.encode(one.symbol), row.settlement_date.encode(one.settlement_date)
+
+
+def _differs(stored: ShortInterestIndicators, values: Mapping[str, Any]) -> bool:
+    """Whether any value is another one; when it was fetched is none."""
+    return any(getattr(stored, name) != value for name, value in values.items() if name != "fetched_at")
