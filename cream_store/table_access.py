@@ -55,6 +55,8 @@ class TableAccess(Generic[R]):
     """The columns that make an upsert meet a stored row; the primary key unless said otherwise."""
     kept_on_conflict: ClassVar[tuple[str, ...]] = ("id", "created_at")
     """Columns that an upsert leaves as they are stored."""
+    filled_on_conflict: ClassVar[tuple[str, ...]] = ()
+    """Columns that an upsert leaves as they are stored when the record has no value for them."""
     stamped_on_upsert: ClassVar[tuple[str, ...]] = ()
     """Columns that an upsert sets to the current time, whatever the record says."""
     overwrite_error: ClassVar[type[RepositoryError]] = ConstraintViolationError
@@ -572,10 +574,13 @@ class TableAccess(Generic[R]):
                 written = [
                     column for name, column in columns.items() if (column not in kept if only is None else name in only)
                 ]
+                filled = [column for column in written if column.record_name in self.filled_on_conflict]
                 insert = insert.on_conflict(
                     conflict_target=target,
                     # Without a column to write, the statement would not return the stored row.
-                    preserve=written or target,
+                    preserve=[column for column in written if column.record_name not in self.filled_on_conflict]
+                    or target,
+                    update={column: fn.COALESCE(getattr(EXCLUDED, column.column_name), column) for column in filled},
                     where=self._may_overwrite(),
                 )
             return insert.returning(*self._columns.values())

@@ -106,5 +106,7 @@ class SectionsField(JSONField):
 def symbols_in(column: Any, symbols: Sequence[str]) -> list[str]:
     """Symbols as the column spells them, for conditions. Raises InvalidDataError for what is no list of symbols."""
     field: SymbolsField = column
-    spelt: list[str] = json.loads(field.encode(list(symbols) if isinstance(symbols, tuple | set | frozenset) else symbols))
+    spelt: list[str] = json.loads(
+        field.encode(list(symbols) if isinstance(symbols, tuple | set | frozenset) else symbols)
+    )
     return spelt

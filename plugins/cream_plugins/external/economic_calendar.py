@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Final, TypedDict
+from typing import ClassVar, Final, TypedDict
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -141,9 +141,7 @@ class EconomicCalendarStats:
     low_impact_count: int
 
 
-class EconomicCalendarRepository(
-    Repository[EconomicCalendarEvent, EconomicCalendarFilters, EconomicCalendarChanges]
-):
+class EconomicCalendarRepository(Repository[EconomicCalendarEvent, EconomicCalendarFilters, EconomicCalendarChanges]):
     """The calendar, in the order of release days and times; each release has one row a day.
 
     It holds the latest revision of each figure, not what was known at a time: it is no source for backtests. An upsert
@@ -156,7 +154,7 @@ class EconomicCalendarRepository(
     filter_rules = {"from_date": since("release_date"), "to_date": until("release_date")}
     conflict_target = ("release_id", "release_date")
     stamped_on_upsert = ("updated_at",)
-    filled_on_conflict = ("actual", "previous", "forecast", "unit")
+    filled_on_conflict: ClassVar[tuple[str, ...]] = ("actual", "previous", "forecast", "unit")
 
     def get_events(
         self,
@@ -194,7 +192,7 @@ class EconomicCalendarRepository(
     def is_cache_stale(
         self, max_age_hours: float, start_date: date | str | None = None, end_date: date | str | None = None
     ) -> bool:
-        """Whether the last fetch, perhaps of releases of some days, is more than so many hours ago, or there is none."""
+        """Whether the last fetch, perhaps of releases of some days, is more than so many hours ago; true without one."""
         newest = self.get_last_fetch_time(start_date, end_date)
         return newest is None or newest < hours_before(utc_now(), max_age_hours, "max_age_hours")
 

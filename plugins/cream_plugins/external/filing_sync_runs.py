@@ -257,9 +257,7 @@ class FilingSyncRunsRepository(Repository[FilingSyncRun, FilingSyncRunFilters, F
 
         Raises NotFoundError, and ConstraintViolationError for a complete run.
         """
-        return self._move(
-            id, _MOVES, SyncRunStatus.FAILED, {"error_message": error_message, "completed_at": utc_now()}
-        )
+        return self._move(id, _MOVES, SyncRunStatus.FAILED, {"error_message": error_message, "completed_at": utc_now()})
 
     def fail_stale(self, older_than: date | datetime, environment: Environment | str | None = None) -> int:
         """Gives up the running runs that started before a moment, and returns how many they were."""
@@ -279,9 +277,7 @@ class FilingSyncRunsRepository(Repository[FilingSyncRun, FilingSyncRunFilters, F
 
     def get_last_successful(self, environment: Environment | str | None = None) -> FilingSyncRun | None:
         """The run that was completed last, or None."""
-        return self.first(
-            {"environment": environment, "status": SyncRunStatus.COMPLETED}, order_by="-completed_at"
-        )
+        return self.first({"environment": environment, "status": SyncRunStatus.COMPLETED}, order_by="-completed_at")
 
     def _raise_not_running(self, id: Key) -> Any:
         run = self.find_by_id_or_raise(id)

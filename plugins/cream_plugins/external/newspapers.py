@@ -88,9 +88,7 @@ class MorningNewspaperChanges(TypedDict, total=False):
     raw_entry_ids: list[str]
 
 
-class MorningNewspapersRepository(
-    Repository[MorningNewspaper, MorningNewspaperFilters, MorningNewspaperChanges]
-):
+class MorningNewspapersRepository(Repository[MorningNewspaper, MorningNewspaperFilters, MorningNewspaperChanges]):
     """The newspapers, one a day, the latest first."""
 
     row = MorningNewspaperRow

@@ -99,7 +99,9 @@ class MarketSnapshot(Record):
     market_type: PredictionMarketType
     market_question: str | None = None
     snapshot_time: datetime
-    data: dict[str, Any]  # outcomes: [{outcome, probability, price, volume24h}]; liquidityScore, volume24h, openInterest
+    data: dict[
+        str, Any
+    ]  # outcomes: [{outcome, probability, price, volume24h}]; liquidityScore, volume24h, openInterest
     created_at: datetime = field(default_factory=utc_now)
 
     @property

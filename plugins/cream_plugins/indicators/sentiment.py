@@ -132,8 +132,8 @@ class SentimentRepository(MeasuredRepository[SentimentIndicators, SentimentFilte
     ) -> list[SentimentIndicators]:
         """The rows of a day with the highest scores, the highest first; without a day, of each symbol's newest row.
 
-        A row without a score is left out, and with it the symbol whose newest row it is. `max_age_days` leaves out
-        symbols whose newest row is older.
+        A row without a score is left out, and with it the symbol whose newest row it is. `max_age_days`, 1 or
+        more, leaves out symbols whose newest row is older.
         """
         return self._by_score("-sentiment_score", limit, date, max_age_days)
 
@@ -170,7 +170,11 @@ class SentimentRepository(MeasuredRepository[SentimentIndicators, SentimentFilte
         scored = query().is_null("sentiment_score", False).order_by(order).limit(limit)
         if date is not None:
             return self.find(scored.on_day("date", utc_day(date)))
-        oldest = None if max_age_days is None else utc_now().date() - timedelta(days=checked_limit(max_age_days))
+        oldest = (
+            None
+            if max_age_days is None
+            else utc_now().date() - timedelta(days=checked_limit(max_age_days, "max_age_days"))
+        )
         return self._among_latest(scored, since=oldest)
 
     def _written(self, record: SentimentIndicators, merge: bool) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypedDict
 
 from peewee import fn
 
-from cream_plugins.universe.index_id import IndexId, IndexIdField, of_index
+from cream_plugins.universe.index_id import IndexId, IndexIdField, named_index, of_index
 from cream_plugins.universe.moments import end_of, moment_of
 from cream_store import (
     ConstraintViolationError,
@@ -37,7 +37,6 @@ from cream_store import (
 )
 from cream_store.repository import Key
 from cream_store.row import columns_of
-from cream_store.table_access import chunks
 
 
 class IndexConstituentRow(Row):
@@ -116,9 +115,6 @@ class IndexConstituentChanges(TypedDict, total=False):
     provider: str
 
 
-_PAYLOAD: Final = tuple(IndexConstituentChanges.__annotations__)
-
-
 def _select_changes() -> Any:
     row = IndexConstituentRow
     added, removed = (
@@ -144,6 +140,14 @@ class IndexConstituentsRepository(Repository[IndexConstituent, IndexConstituentF
     default_order = ("index_id", "symbol", "date_added")
     default_limit = 100
     conflict_target = ("index_id", "symbol", "date_added")
+    filled_on_conflict = (
+        "date_removed",
+        "reason_added",
+        "reason_removed",
+        "sector",
+        "industry",
+        "market_cap_at_add",
+    )
     stamped_on_upsert = ("updated_at",)
 
     # Writing
@@ -169,23 +173,17 @@ class IndexConstituentsRepository(Repository[IndexConstituent, IndexConstituentF
         What the record leaves out (None) stays as it is stored: loading memberships again brings no removed company
         back to life. To clear a value, use `update`.
         """
-        self._guard(record)
-        stored = self._upsert_changes(self._stamped(record), _told(record))
+        stored = super().upsert(record)
         self._refuse_overlaps([stored])
         return stored
 
     @transactional
     def upsert_many(self, records: Iterable[IndexConstituent]) -> int:
         """Upserts all memberships or none; of several with the same key, the last wins. Returns how many were given."""
-        given = list(self._guarded(records))
-        groups: dict[tuple[str, ...], list[IndexConstituent]] = {}
-        for membership in _by_key(given):
-            groups.setdefault(tuple(_told(membership)), []).append(self._stamped(membership))
-        for told, group in sorted(groups.items()):
-            for chunk in chunks(group):
-                self._insert(chunk, over_stored=True, only=(*told, "updated_at"))
-        self._refuse_overlaps(given)
-        return len(given)
+        written = list(records)
+        given = super().upsert_many(written)
+        self._refuse_overlaps(written)
+        return given
 
     def bulk_upsert(self, constituents: Iterable[IndexConstituent]) -> int:
         """Upserts all memberships or none; of several with the same key, the last wins. Returns how many were given."""
@@ -262,7 +260,8 @@ class IndexConstituentsRepository(Repository[IndexConstituent, IndexConstituentF
     ) -> IndexChanges:
         """Who joined an index and who left it from start to end, both included, oldest first."""
         start, end = moment_of(start_date), end_of(end_date)
-        found = self._fetch(_CHANGES, {"index_id": index_id, "start": start, "end": end})
+        values = {"index_id": named_index(IndexConstituentRow, index_id), "start": start, "end": end}
+        found = self._fetch(_CHANGES, values)
         removals = [(one.date_removed, one.id, one) for one in found if _within(one.date_removed, start, end)]
         return IndexChanges(
             additions=sorted(
@@ -302,21 +301,6 @@ def _of(index_id: IndexId | str, *symbols: str) -> QueryBuilder:
 def _members(index_id: IndexId | str, as_of: date | datetime) -> QueryBuilder:
     moment = moment_of(as_of)
     return of_index(IndexConstituentRow, index_id).as_of("date_added", moment).above_or_null("date_removed", moment)
-
-
-def _told(membership: IndexConstituent) -> dict[str, Any]:
-    """What a record says about a membership, less what it leaves out."""
-    return {name: value for name in _PAYLOAD if (value := getattr(membership, name)) is not None}
-
-
-def _by_key(memberships: Iterable[IndexConstituent]) -> list[IndexConstituent]:
-    """The memberships in the order of their keys, in which all writers queue; of several with one key, the last."""
-    row = IndexConstituentRow
-    latest = {
-        (row.index_id.encode(one.index_id), row.symbol.encode(one.symbol), row.date_added.encode(one.date_added)): one
-        for one in memberships
-    }
-    return [latest[key] for key in sorted(latest)]
 
 
 def _within(day: datetime | None, start: datetime, end: datetime) -> bool:

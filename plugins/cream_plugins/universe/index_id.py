@@ -33,7 +33,15 @@ class IndexIdField(ChoiceField):
         return text
 
 
-def of_index(row: type[Row], index_id: IndexId | str) -> QueryBuilder:
-    """The rows of one index. Raises InvalidDataError for what is no text, None among it: it would mean every index."""
+def named_index(row: type[Row], index_id: IndexId | str) -> str:
+    """The index's id. Raises InvalidDataError for what is none, None among it: it would mean every index."""
     column: IndexIdField = row._meta.fields["index_id"]
-    return query().equals("index_id", column.compared.encode(index_id))
+    name: str = column.compared.encode(index_id)
+    if not name.strip():
+        column.refuse("an index can't be blank")
+    return name
+
+
+def of_index(row: type[Row], index_id: IndexId | str) -> QueryBuilder:
+    """The rows of one index. Raises InvalidDataError for what is none."""
+    return query().equals("index_id", named_index(row, index_id))

@@ -20,4 +20,5 @@ def moment_of(as_of: date | datetime) -> datetime:
 
 def end_of(end: date | datetime) -> datetime:
     """The last moment of a range; a `date` includes its whole day in UTC."""
-    return moment_of(end if isinstance(end, datetime) else datetime.combine(end, time.max, UTC))
+    is_day = isinstance(end, date) and not isinstance(end, datetime)
+    return moment_of(datetime.combine(end, time.max, UTC) if is_day else end)

@@ -294,7 +294,7 @@ class _StoredChangesKept(TickerChangesRepository):
 
 
 _Step = Callable[[Sequence[TickerChange], TickerChange | None], TickerChange | None]
-"""Chooses the next change of a walk among those of the name, oldest first, given the previous change if there is one."""
+"""Chooses the next change of a walk among those of a name, oldest first; given the previous change if there is one."""
 
 
 def _walk(symbol: str, changes: Mapping[str, Sequence[TickerChange]], other: str, step: _Step) -> str:
