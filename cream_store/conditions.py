@@ -61,21 +61,24 @@ def condition_values(column_of: ColumnOf, builder: QueryBuilder) -> dict[str, An
 
 def _elements(column: StoredColumn, comparison: str, elements: Sequence[Any]) -> Sequence[Any]:
     """The elements of a list that a row can match."""
-    if comparison != "in":
+    if comparison != "in" or not _holds_uuids(column):
         return elements
     return [element for element in elements if not isinstance(element, str) or can_exist(column, element)]
 
 
 def can_exist(column: StoredColumn, value: str) -> bool:
     """Text that is no UUID names no row, which is an answer and not an error."""
-    own = column.rel_field if isinstance(column, ForeignKey) else column
-    if not isinstance(own, UUIDField):
+    if not _holds_uuids(column):
         return True
     try:
         UUID(value)
     except ValueError:
         return False
     return True
+
+
+def _holds_uuids(column: StoredColumn) -> bool:
+    return isinstance(column.rel_field if isinstance(column, ForeignKey) else column, UUIDField)
 
 
 def _padded(count: int) -> int:

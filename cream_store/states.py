@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
+
+from cream_store.queries import QueryBuilder, query
 
 S = TypeVar("S", bound=StrEnum)
 
@@ -17,6 +20,8 @@ class StateMachine(Generic[S]):
         self._after = {state: tuple(successors) for state, successors in moves.items()}
         self.terminal: Final = frozenset(state for state, successors in self._after.items() if not successors)
         """The states that nothing follows."""
+        states = {*self._after, *itertools.chain.from_iterable(self._after.values())}
+        self._entries = {state: query().one_of(column, self.before(state)) for state in states}
 
     def after(self, state: S) -> tuple[S, ...]:
         """The states that may follow."""
@@ -25,6 +30,10 @@ class StateMachine(Generic[S]):
     def before(self, state: S) -> tuple[S, ...]:
         """The states that it may follow."""
         return tuple(other for other, successors in self._after.items() if state in successors)
+
+    def entry(self, state: S) -> QueryBuilder:
+        """The condition that a record can come into the state."""
+        return self._entries[state]
 
     def allows(self, state: S, successor: S) -> bool:
         """Whether one may follow the other."""

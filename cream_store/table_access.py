@@ -200,7 +200,7 @@ class TableAccess(Generic[R]):
                 .returning(*self._columns.values())
             )
 
-        identities = tuple((name, id(node)) for name, node in expressions.items())
+        identities = tuple((name, id(node)) for name, node in expressions.items()) if expressions else ()
         statement = self._statement(("update", names, identities, shape(builder)), build)
         return self._fetch(statement, {**changes, **values})
 
@@ -289,8 +289,7 @@ class TableAccess(Generic[R]):
         EnvironmentMismatchError, ConstraintViolationError.
         """
         others = in_any_case or {}
-        can_move = query().one_of(machine.column, machine.before(to))
-        moved = self._update_one(id, {machine.column: to, **others, **(changes or {})}, can_move)
+        moved = self._update_one(id, {machine.column: to, **others, **(changes or {})}, machine.entry(to))
         # Asked second: somebody else may have brought it there just now.
         moved = moved or self._update_one(id, others, query().equals(machine.column, to))
         if moved is not None:
@@ -361,7 +360,7 @@ class TableAccess(Generic[R]):
 
     def _distinct(self, column: str, builder: QueryBuilder) -> list[Any]:
         """The column's different values in the records that meet the conditions, ascending."""
-        return sorted(value for (value,) in self._aggregate("distinct", builder, [], group_by=[self._column(column)]))
+        return sorted(value for (value,) in self._aggregate(f"distinct {column}", builder, [], group_by=[self._column(column)]))
 
     def _latest_of_each(self, by: Sequence[str], builder: QueryBuilder) -> list[R]:
         """Of the records that meet the conditions, the first of each group in the query's order. One statement.

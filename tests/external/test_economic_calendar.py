@@ -53,7 +53,7 @@ class TestStoring:
 
     def test_of_repeated_ones_the_last_wins(self, calendar: EconomicCalendarRepository) -> None:
         assert calendar.upsert_events([release(forecast="1"), release(2), release(forecast="2")]) == 3
-        assert [event.forecast for event in calendar.find_all()] == ["2", None]
+        assert {event.release_id: event.forecast for event in calendar.find_all()} == {1: "2", 2: None}
 
     @pytest.mark.parametrize(
         ("column", "value"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cream_plugins.external import ExternalEvent, ExternalEventsRepository, ExternalEventSource, Sentiment
+from cream_plugins.external import ExternalEvent, ExternalEventSource, ExternalEventsRepository, Sentiment
 from cream_store import ConstraintViolationError, InvalidDataError, Store, clock_set_to
 from tests.races import at_once
 
@@ -154,7 +154,7 @@ class TestFigures:
             sentiment = events.get_symbol_sentiment("aapl")
             nothing = events.get_symbol_sentiment("MSFT")
         assert (sentiment.avg_sentiment, sentiment.count) == (Decimal(1) / 3, 3)
-        assert (nothing.avg_sentiment, nothing.count) == (0, 0)
+        assert (nothing.avg_sentiment, nothing.count) == (Decimal(0), 0)
         assert events.get_symbol_sentiment("AAPL", hours=1, as_of=NOON - DAY).count == 2
 
     def test_every_source_is_counted(self, events: ExternalEventsRepository) -> None:

@@ -227,8 +227,12 @@ class TestSyncRuns:
         assert (completed.status, completed.filings_ingested, completed.chunks_created) == ("completed", 4, 50)
         assert completed.completed_at == completed.updated_at == NOON
         assert runs.complete(id, 9, 9).filings_ingested == 4
-        ends: list[Callable[..., Any]] = [partial(runs.fail, id, "x"), partial(runs.update_progress, id)]
-        for change in [*ends, partial(runs.increment_progress, id)]:
+        changes: list[Callable[[], Any]] = [
+            partial(runs.fail, id, "x"),
+            partial(runs.update_progress, id),
+            partial(runs.increment_progress, id),
+        ]
+        for change in changes:
             with pytest.raises(ConstraintViolationError, match="completed"):
                 change()
         failed = runs.fail(start(runs).id, "no network")
@@ -236,12 +240,13 @@ class TestSyncRuns:
         assert failed.completed_at is not None
 
     def test_an_unknown_run_is_not_found(self, runs: FilingSyncRunsRepository) -> None:
-        for change in (
+        changes: list[Callable[[], Any]] = [
             partial(runs.update_progress, new_id()),
             partial(runs.increment_progress, "no uuid"),
             partial(runs.complete, new_id(), 1, 1),
             partial(runs.fail, new_id(), "x"),
-        ):
+        ]
+        for change in changes:
             with pytest.raises(NotFoundError):
                 change()
 

@@ -70,8 +70,10 @@ class TestSnapshots:
         outcome = {"outcome": "cut", "probability": 0.7, "price": 0.72, "volume24h": 1000}
         given = snapshot(data={"outcomes": [outcome], "liquidityScore": 0.9, "openInterest": 0})
         assert markets.save_snapshot(given) == given == markets.find_snapshot_by_id(given.id)
-        assert [(one.outcome, one.price, one.volume_24h) for one in given.outcomes] == [("cut", Decimal("0.72"), 1000)]
-        assert (given.liquidity_score, given.open_interest, given.volume_24h) == (Decimal("0.9"), 0, None)
+        assert [(one.outcome, one.price, one.volume_24h) for one in given.outcomes] == [
+            ("cut", Decimal("0.72"), Decimal(1000))
+        ]
+        assert (given.liquidity_score, given.open_interest, given.volume_24h) == (Decimal("0.9"), Decimal(0), None)
 
     def test_an_unknown_id_finds_nothing(self, markets: PredictionMarketsRepository) -> None:
         finders: list[Any] = [markets.find_snapshot_by_id, markets.find_signal_by_id, markets.find_arbitrage_by_id]
@@ -81,7 +83,7 @@ class TestSnapshots:
         assert markets.save_snapshots([]) == 0
         assert markets.save_snapshots(snapshot() for _ in range(3)) == 3
         with pytest.raises(InvalidDataError):
-            markets.save_snapshots([snapshot(), snapshot(data=None)])
+            markets.save_snapshots([snapshot(), snapshot(data=[])])
         assert markets.count() == 3
 
     def test_those_of_a_ticker_come_newest_first(self, markets: PredictionMarketsRepository) -> None:

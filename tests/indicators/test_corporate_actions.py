@@ -62,6 +62,13 @@ def test_a_split_and_its_ratio_come_and_go_together(repository: CorporateActions
     assert repository.update(stored.id, {"recent_split": False, "split_ratio": None}) == stored
 
 
+def test_a_merge_keeps_a_recent_split(repository: CorporateActionsIndicatorsRepository) -> None:
+    split = repository.upsert(corporate_actions(recent_split=True, split_ratio="4:1"))
+    merged = repository.upsert(corporate_actions(ex_dividend_days=3), merge=True)
+    assert merged == split.replace(ex_dividend_days=3)
+    assert repository.upsert(corporate_actions()) == split.replace(recent_split=False, split_ratio=None)
+
+
 def test_the_newest_rows_come_by_symbol(repository: CorporateActionsIndicatorsRepository) -> None:
     repository.bulk_upsert(corporate_actions(symbol, TODAY + i * DAY) for symbol in ("MSFT", "AAPL") for i in range(2))
     found = repository.find_latest_for_symbols(["aapl", "MSFT", "NVDA"])

@@ -39,6 +39,10 @@ class Kind:
     number: str
     known_since: str | None = "computed_at"
 
+    def known(self, at: datetime) -> dict[str, Any]:
+        """What says that a row became known at a moment."""
+        return {str(self.known_since): at}
+
     def of(self, symbol: str = "AAPL", day: date = TODAY, number: str | None = "0.5", **others: Any) -> Any:
         return self.sample(symbol, day, **{self.number: None if number is None else Decimal(number)}, **others)
 
@@ -209,7 +213,7 @@ class TestWhatWasKnown:
     def test_what_became_known_later_can_be_left_out(self, store: Store, kind: Kind) -> None:
         repository = store[kind.repository]
         for i in range(3):
-            repository.create(kind.of(day=TODAY + i * DAY, **{str(kind.known_since): NOON + (i + 10) * DAY}))
+            repository.create(kind.of(day=TODAY + i * DAY, **kind.known(NOON + (i + 10) * DAY)))
         known_at = NOON + 11 * DAY
         assert days([repository.find_latest_by_symbol("AAPL", known_at=known_at)]) == [16]
         assert days(latest(repository, ["AAPL"], known_at=known_at)) == [16]
@@ -221,7 +225,7 @@ class TestWhatWasKnown:
 
     def test_a_change_becomes_known_now_and_no_change_does_not(self, store: Store, kind: Kind) -> None:
         repository = store[kind.repository]
-        stored = repository.create(kind.of(**{str(kind.known_since): NOON}))
+        stored = repository.create(kind.of(**kind.known(NOON)))
         with clock_set_to(NOON + DAY):
             assert repository.update(stored.id, {}) == stored
             changed = repository.update(stored.id, {kind.number: None})
@@ -243,7 +247,7 @@ def test_the_rows_of_a_stretch_come_by_symbol_in_pages(store: Store, kind: Kind)
     repository = store[kind.repository]
     find = repository.find_by_fetched_at_range if kind is SHORT_INTEREST else repository.find_by_computed_at_range
     for i, symbol in enumerate("DBCA"):
-        repository.create(kind.of(symbol, **{str(kind.known_since): NOON + i * SECOND}))
+        repository.create(kind.of(symbol, **kind.known(NOON + i * SECOND)))
     page = find(NOON + SECOND, NOON + 3 * SECOND, limit=2)
     assert symbols(page.data) == ["A", "B"]
     assert page.total == 3

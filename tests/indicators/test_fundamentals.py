@@ -24,7 +24,7 @@ def symbols(found: list[FundamentalIndicators]) -> list[str]:
 def test_every_value_comes_back_as_it_was_stored(repository: FundamentalsRepository) -> None:
     ratios = ("pe_ratio_ttm", "pe_ratio_forward", "pb_ratio", "ev_ebitda", "cape_10yr")
     given = fundamentals(
-        **{name: Decimal(f"-12345678.{i}1") for i, name in enumerate(ratios)},
+        **dict[str, Any]({name: Decimal(f"-12345678.{i}1") for i, name in enumerate(ratios)}),
         beneish_m_score=Decimal("-2.2200"),
         market_cap=Decimal("2654321098765.43"),
         sector="Technology",

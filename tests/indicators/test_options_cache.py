@@ -150,6 +150,6 @@ class TestValidity:
 
     def test_an_update_makes_an_expired_entry_valid(self, cache: OptionsIndicatorsCacheRepository) -> None:
         for symbol, ttl, expected in (("GONE", {}, HOUR), ("NOW", {"ttl_minutes": 5}, 5 * MINUTE)):
-            updated = cache.update(symbol, {"vrp": Decimal(1)}, **ttl)  # type: ignore[arg-type]  # perhaps left out
+            updated = cache.update(symbol, {"vrp": Decimal(1)}, **ttl)
             assert updated is not None
             assert updated.expires_at == NOON + expected

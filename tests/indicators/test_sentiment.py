@@ -25,7 +25,7 @@ def symbols(found: list[SentimentIndicators]) -> list[str]:
 def test_every_value_comes_back_as_it_was_stored(repository: SentimentRepository) -> None:
     scores = ("sentiment_score", "news_sentiment", "social_sentiment", "analyst_sentiment")
     given = sentiment(
-        **{name: Decimal(f"-0.{i}123") for i, name in enumerate(scores)},
+        **dict[str, Any]({name: Decimal(f"-0.{i}123") for i, name in enumerate(scores)}),
         sentiment_strength=Decimal(0),
         sentiment_momentum=Decimal("1.9999"),
         news_volume=0,

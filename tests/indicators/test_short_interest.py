@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from cream_plugins.indicators import ShortInterestRepository
+from cream_plugins.indicators import ShortInterestIndicators, ShortInterestRepository
 from cream_store import ConstraintViolationError, InvalidDataError, Store, clock_set_to
 from tests.indicators.samples import DAY, NOON, TODAY, short_interest
+from tests.races import overtaken
 
 
 @pytest.fixture
@@ -53,6 +54,16 @@ class TestSinceWhenFiguresAreKnown:
         with clock_set_to(NOON + DAY):
             assert repository.bulk_upsert([short_interest(**changed), short_interest("MSFT")]) == 2
         assert repository.find_by_id(first.id) == first.replace(fetched_at=NOON + DAY, **changed)
+
+    def test_whoever_comes_second_with_the_same_figures_leaves_the_first_time(self, postgresql_store: Store) -> None:
+        repository = postgresql_store[ShortInterestRepository]
+        first: list[ShortInterestIndicators] = []
+        second = overtaken(
+            postgresql_store,
+            lambda: repository.upsert(short_interest()),
+            by=lambda: first.append(repository.upsert(short_interest())),
+        )
+        assert [second] == first
 
     def test_the_number_of_shares_can_not_become_unknown(self, repository: ShortInterestRepository) -> None:
         stored = repository.upsert(short_interest())

@@ -315,14 +315,17 @@ class DecisionsRepository(Repository[Decision, DecisionFilters, DecisionChanges]
         Sets `executed_at` on execution and `closed_at` on every final status. Raises NotFoundError, and
         ConstraintViolationError for a move that `DECISION_STATES` does not allow.
         """
-        return self.update(id, {"status": DecisionStatus(DecisionRow.status.encode(status))})
+        return self._move_on(id, status, {})
 
     def update(self, id: Key, changes: DecisionChanges) -> Decision:
         """Writes the given columns; lists and metadata are replaced whole. A new status must be an allowed move."""
         others = dict(self._checked_changes(changes))
         if "status" not in others:
             return super().update(id, changes)
-        status = DecisionStatus(DecisionRow.status.encode(others.pop("status")))
+        return self._move_on(id, others.pop("status"), others)
+
+    def _move_on(self, id: Key, to: DecisionStatus | str, others: dict[str, Any]) -> Decision:
+        status = DecisionStatus(DecisionRow.status.encode(to))
         now = utc_now()
         stamps: dict[str, Any] = {}
         if status is DecisionStatus.EXECUTED:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import ClassVar, Final, TypedDict
+from typing import ClassVar, TypedDict
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -93,15 +93,12 @@ class EconomicCalendarEvent(Record):
 
     def overlaps(self, start: datetime, end: datetime) -> bool:
         """Whether the release is due from start to end, both included; its whole day counts if its time is unknown."""
-        zone = _NEW_YORK if self.country == "US" else UTC
+        zone = ZoneInfo("America/New_York") if self.country == "US" else UTC
         if CLOCK_TIME.fullmatch(self.release_time):
             due = datetime.combine(self.release_date, time.fromisoformat(self.release_time), zone)
             return start <= due <= end
         midnight = datetime.combine(self.release_date, time.min, zone)
         return midnight <= end and start < midnight + timedelta(days=1)
-
-
-_NEW_YORK: Final = ZoneInfo("America/New_York")
 
 
 class EconomicCalendarFilters(TypedDict, total=False):
@@ -192,7 +189,7 @@ class EconomicCalendarRepository(Repository[EconomicCalendarEvent, EconomicCalen
     def is_cache_stale(
         self, max_age_hours: float, start_date: date | str | None = None, end_date: date | str | None = None
     ) -> bool:
-        """Whether the last fetch, perhaps of releases of some days, is more than so many hours ago; true without one."""
+        """Whether the last fetch, perhaps of releases of some days, is more than so many hours ago. True for none."""
         newest = self.get_last_fetch_time(start_date, end_date)
         return newest is None or newest < hours_before(utc_now(), max_age_hours, "max_age_hours")
 

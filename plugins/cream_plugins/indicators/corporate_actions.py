@@ -101,7 +101,7 @@ class CorporateActionsIndicatorsRepository(
     """The corporate actions that are near, of all instruments.
 
     An upsert overwrites every value of the row with the same symbol and day; with `merge=True` only by values that are
-    not None.
+    not None, and a recent split stays one.
     """
 
     row = CorporateActionsIndicatorsRow
@@ -131,6 +131,11 @@ class CorporateActionsIndicatorsRepository(
         super()._guard(record)
         if record.recent_split and record.split_ratio is None:
             _refuse_split_without_ratio()
+
+    def _written(self, record: CorporateActionsIndicators, merge: bool) -> tuple[str, ...]:
+        written = super()._written(record, merge)
+        keeps_split = merge and not record.recent_split
+        return tuple(name for name in written if name != "recent_split") if keeps_split else written
 
     def _checked_changes(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
         split, ratio = changes.get("recent_split"), changes.get("split_ratio")
