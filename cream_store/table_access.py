@@ -360,7 +360,8 @@ class TableAccess(Generic[R]):
 
     def _distinct(self, column: str, builder: QueryBuilder) -> list[Any]:
         """The column's different values in the records that meet the conditions, ascending."""
-        return sorted(value for (value,) in self._aggregate(f"distinct {column}", builder, [], group_by=[self._column(column)]))
+        rows = self._aggregate(f"distinct {column}", builder, [], group_by=[self._column(column)])
+        return sorted(value for (value,) in rows)
 
     def _latest_of_each(self, by: Sequence[str], builder: QueryBuilder) -> list[R]:
         """Of the records that meet the conditions, the first of each group in the query's order. One statement.
