@@ -129,6 +129,7 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
                    string_agg(DISTINCT c.relname, ', ')
             FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_stat_activity a ON a.pid = l.pid
             WHERE l.granted AND a.pid <> pg_backend_pid() AND c.relname = ANY(%s)
+              AND c.relnamespace = current_schema()::regnamespace
               AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
             GROUP BY a.pid, a.usename, a.application_name, a.state, a.xact_start ORDER BY a.xact_start
             """,
@@ -144,6 +145,7 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
         self.fetch_all(
             "SELECT pg_terminate_backend(pid) FROM (SELECT DISTINCT l.pid FROM pg_locks l JOIN pg_class c"
             " ON c.oid = l.relation WHERE l.pid <> pg_backend_pid() AND c.relname = ANY(%s)"
+            " AND c.relnamespace = current_schema()::regnamespace"
             " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS holders",
             (list(tables),),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -93,11 +93,14 @@ class Store:
 
         return reset(self.database, self.rows, owners=self.owners, terminate=terminate)
 
-    def seed(self, *, force: bool = False, only: str | None = None) -> list[tuple[str, SeedOutcome]]:
+    def seed(
+        self, *, force: bool = False, only: str | None = None, report: Callable[[str], None] | None = None
+    ) -> list[tuple[str, SeedOutcome]]:
         """Stores the loaded plugins' first configuration, in one transaction; returns what each section came to.
 
-        Writes what is missing; with `force`, replaces what is there; with `only`, replaces that section alone. Raises
-        PluginError for an unknown section.
+        Writes what is missing; with `force`, replaces what is there; with `only`, replaces that section alone. Two at
+        once take turns. `report` is called with each section's name as it begins. Raises PluginError for an unknown
+        section.
         """
         steps = [step for plugin in self.plugins for step in plugin.seed_steps]
         if only is not None:
@@ -108,7 +111,13 @@ class Store:
             steps = [step for step in steps if step.name == only]
 
         def run() -> list[tuple[str, SeedOutcome]]:
-            return [(step.name, step.run(self.database, force or only is not None)) for step in steps]
+            self.database.advisory_lock("seed")
+            outcomes: list[tuple[str, SeedOutcome]] = []
+            for step in steps:
+                if report is not None:
+                    report(step.name)
+                outcomes.append((step.name, step.run(self.database, force or only is not None)))
+            return outcomes
 
         return with_transaction(run, self.database)
 

@@ -74,7 +74,10 @@ def push(
     if not dry_run:
         refuse_unnamed_live(environment)
     with open_store(environment, plugins) as store:
+        if not dry_run:
+            _refuse_lives_database(store)
         plan = store.plan(allowed) if dry_run else store.push(allowed)
+        _mention_unused(allowed, plan)
         if as_json:
             echo_json(_described(store, plan, changed=not (dry_run or plan.blocked)))
         else:
@@ -97,13 +100,14 @@ def diff(environment: Environment | None, plugins: tuple[str, ...], allowed: tup
     """Print the SQL that would make the database match. Exit with 2 when there is a difference."""
     with open_store(environment, plugins) as store:
         plan = store.plan(allowed)
+        _mention_unused(allowed, plan)
         if as_json:
             echo_json(_described(store, plan, changed=False))
         elif not plan.steps:
             click.echo("-- no difference")
         for step in () if as_json else plan.steps:
             click.echo(f"-- {step.name} ({step.risk}): {step.reason}")
-            if step in plan.refused:
+            if step in plan.refused and step.risk == "lossy":
                 click.echo(f"-- left out; to do it: --allow {step.name}")
             for statement in step.sql:
                 click.echo(f"{statement};")
@@ -136,18 +140,21 @@ def reset(
 ) -> None:
     """Delete every row of the plugins' tables, and make the schema match.
 
-    Tables that are not ours stay as they are, and so do views and grants on ours.
+    One transaction. Tables that are not ours stay as they are, and so do views and grants on ours. While other sessions
+    hold the tables, it waits for ten seconds and gives up.
     """
     refuse_unnamed_live(environment)
     with open_store(environment, plugins) as store:
+        _refuse_lives_database(store)
         _confirm_reset(store, yes, confirm)
         plan = store.reset(terminate=terminate)
-        outcomes = _seed(store, force=False, only=None) if seed else []
-        if as_json:
-            echo_json(_described(store, plan, changed=True) | {"seeded": outcomes})
-        else:
+        if not as_json:
             click.echo(f"{store.environment} {store.database.url.display}: reset, {len(store.rows)} empty tables")
-            _show_outcomes(outcomes)
+        outcomes = _seed(store, force=False, only=None, is_quiet=as_json) if seed else []
+        if as_json:
+            echo_json(_described(store, plan, changed=False) | {"changed": True, "seeded": outcomes})
+        elif seed:
+            _show_outcomes([{"environment": store.environment, "sections": outcomes}])
 
 
 @db.command(
@@ -169,31 +176,41 @@ def seed_command(
 ) -> None:
     """Store the plugins' first configuration: what is missing, or everything anew with --force.
 
-    Without --env, every environment that has a database is seeded. One transaction per environment.
+    Without --env, PAPER and LIVE are seeded, one after the other; one that has no database is skipped, and so is LIVE
+    when something would be replaced: that takes --env LIVE. One transaction per environment; an error ends the run, and
+    what was done before it stays.
     """
-    from cream_store.errors import ConfigurationError
-
     if environment is Environment.TEST:
         raise click.UsageError("seed PAPER or LIVE; a test seeds what it needs")
-    wanted = [environment] if environment else [Environment.PAPER, Environment.LIVE]
-    if environment is None and (force or only):
-        raise click.UsageError("to replace what is there, name the environment: --env PAPER or --env LIVE")
+    replaces = force or only is not None
     reports: list[dict[str, Any]] = []
-    for one in wanted:
-        try:
+    try:
+        for one in [environment] if environment else [Environment.PAPER, Environment.LIVE]:
+            if environment is None and (reason := _reason_to_skip(one, replaces=replaces)):
+                reports.append({"environment": one, "skipped": reason})
+                continue
             with open_store(one, plugins) as store:
-                outcomes = _seed(store, force=force, only=only)
-                reports.append({"environment": one, "url": store.database.url.display, "sections": outcomes})
-        except ConfigurationError as error:
-            if environment is not None:
-                raise
-            reports.append({"environment": one, "skipped": str(error)})
-    if as_json:
-        echo_json(reports)
-        return
-    for report in reports:
-        click.echo(f"{report['environment']} {report.get('url') or 'skipped: ' + report['skipped']}")
-        _show_outcomes(report.get("sections", []))
+                sections = _seed(store, force=force, only=only, is_quiet=as_json)
+                reports.append({"environment": one, "url": store.database.url.display, "sections": sections})
+    finally:
+        if as_json:
+            echo_json(reports)
+        else:
+            _show_outcomes(reports)
+
+
+def _reason_to_skip(environment: Environment, *, replaces: bool) -> str | None:
+    """Why an environment that nobody named is left alone."""
+    from cream_store.environment import locate_database
+    from cream_store.errors import ConfigurationError
+
+    if environment is Environment.LIVE and replaces:
+        return "what is there in LIVE is replaced only with --env LIVE"
+    try:
+        locate_database(environment)
+    except ConfigurationError as error:
+        return str(error)
+    return None
 
 
 @db.command(epilog="\b\nExamples:\n  cream-store db stamp\n  cream-store db stamp --env LIVE --json")
@@ -248,6 +265,28 @@ def health(environment: Environment | None, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
+def _refuse_lives_database(store: Store) -> None:
+    """PAPER may work in LIVE's database when it has none of its own, but not change its schema or empty it."""
+    from cream_store.schema import read_stamp
+
+    database = store.database
+    if database.location.is_live_fallback and read_stamp(database) != Environment.PAPER and _has_tables(store):
+        raise click.UsageError(
+            f"PAPER has no database of its own, and {database.url.display} is LIVE's; set DATABASE_URL_PAPER, or, to"
+            " change LIVE, say so: --env LIVE"
+        )
+
+
+def _has_tables(store: Store) -> bool:
+    return bool(store.database.existing_tables([*store.owners]))
+
+
+def _mention_unused(allowed: tuple[str, ...], plan: Plan) -> None:
+    """Says which permissions met nothing: done before, or misspelt."""
+    for name in sorted({*allowed} - {step.name for step in plan.steps}):
+        click.echo(f"note: there is no step {name}", err=True)
+
+
 def _confirm_reset(store: Store, yes: bool, confirm: str | None) -> None:
     database = store.database
     what = f"every row of {len(store.rows)} tables in {store.environment} {database.url.display}"
@@ -289,7 +328,8 @@ def _show(store: Store, plan: Plan, *, dry_run: bool) -> None:
     for step in plan.blocked:
         click.echo(f"blocked  {step.name}: {step.reason}")
     for step in plan.refused:
-        click.echo(f"refused  {step.name}: {step.reason}\n         to do it: --allow {step.name}")
+        how = f"\n         to do it: --allow {step.name}" if step.risk == "lossy" else ""
+        click.echo(f"refused  {step.name}: {step.reason}{how}")
     if not plan.steps:
         click.echo(f"{where}: up to date, nothing to do")
     elif plan.blocked:
@@ -306,10 +346,25 @@ def _exit_with(plan: Plan, *, is_done: bool) -> None:
         raise click.exceptions.Exit(DIFFERENT)
 
 
-def _seed(store: Store, *, force: bool, only: str | None) -> list[dict[str, str]]:
-    return [{"section": name, "outcome": outcome} for name, outcome in store.seed(force=force, only=only)]
+def _seed(store: Store, *, force: bool, only: str | None, is_quiet: bool) -> list[dict[str, str]]:
+    def report(section: str) -> None:
+        if not is_quiet:
+            click.echo(f"{store.environment}: {section} ...", err=True)
+
+    return [
+        {"section": name, "outcome": outcome} for name, outcome in store.seed(force=force, only=only, report=report)
+    ]
 
 
-def _show_outcomes(outcomes: list[dict[str, str]]) -> None:
-    for outcome in outcomes:
-        click.echo(f"  {outcome['outcome']:8}  {outcome['section']}")
+def _show_outcomes(reports: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("Environment", "Section", "Outcome")
+    for report in reports:
+        if "skipped" in report:
+            table.add_row(report["environment"], "-", escape(f"skipped: {report['skipped']}"))
+        for section in report.get("sections", []):
+            table.add_row(report["environment"], section["section"], section["outcome"])
+    Console().print(table if table.rows else "Nothing was seeded.")

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cream_store.backend import Database
-from cream_store.errors import ConstraintViolationError, QueryError, SchemaError, TransactionError
-from cream_store.row import Row, table_of
-from cream_store.schema.push import LOCK_TIMEOUT, Plan, plan, push
+from cream_store.errors import SchemaError
+from cream_store.row import Row
+from cream_store.schema.plan import Draft, Plan
+from cream_store.schema.push import LOCK_TIMEOUT, PUSH_TIMEOUT, refuse_inside_transaction
 
 
 def reset(
@@ -24,27 +25,31 @@ def reset(
 ) -> Plan:
     """Deletes every row of our tables and makes their schema match the models; returns the plan of the latter.
 
-    Raises TransactionError when other sessions hold a table for longer than `lock_timeout` seconds; with `terminate`,
-    those sessions are ended instead. Raises SchemaError when another program's table refers to ours. Emptying is one
-    transaction, the push another.
+    Columns that the models don't declare go, as do tables that the owners of ours once had. One transaction. Raises
+    TransactionError when other sessions hold a table for longer than `lock_timeout` seconds; with `terminate`, those
+    sessions are ended instead. Raises SchemaError when a table that is not among ours refers to them, and inside a
+    transaction.
     """
-    tables = [table_of(row) for row in rows]
-    existing = database.existing_tables(tables)
-    try:
-        if terminate:
-            database.end_sessions_on(existing)
-        with database.transaction():
-            database.limit_lock_waits(lock_timeout)
-            database.empty_tables(existing)
-    except TransactionError as error:
-        holders = "; ".join(database.describe_lock_holders(existing)) or "another session"
-        raise TransactionError(
-            f"nothing was changed: the tables are held by {holders}; end these sessions, or reset with --terminate",
-            cause=error,
-        ) from error
-    except (ConstraintViolationError, QueryError) as error:
-        raise SchemaError(
-            f"nothing was changed: {error.message}; a table that is not ours refers to ours, empty it first"
-        ) from error
-    lossy = [step.name for step in plan(database, rows, owners=owners).refused]
-    return push(database, rows, owners=owners, allow=lossy, lock_timeout=lock_timeout)
+    refuse_inside_transaction(database)
+    draft = Draft(database, rows, owners, _Everything())
+    if terminate:
+        database.end_sessions_on(database.existing_tables(draft.own_tables()))
+    with draft.explaining_locks(lock_timeout), draft.planner.session(lock_timeout, PUSH_TIMEOUT):
+        existing = database.existing_tables(draft.own_tables())
+        if references := draft.planner.references_to(existing):
+            raise SchemaError(
+                f"nothing was changed: {', '.join(references)} refer to tables that would be emptied; reset the plugin"
+                " that they belong to as well, or drop them"
+            )
+        database.empty_tables(existing)
+        made = draft.carry_out(Plan(()))
+        if made.blocked:
+            raise SchemaError(f"nothing was changed: {'; '.join(f'{s.name}: {s.reason}' for s in made.blocked)}")
+        return made
+
+
+class _Everything:
+    """Contains whatever it is asked for."""
+
+    def __contains__(self, item: object) -> bool:
+        return True

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from cream_store.backend import Database
 
+# Whoever opens the database reads the stamp, also a role that may not change any schema.
 _CREATE = {
     "postgresql": (
         "CREATE SCHEMA IF NOT EXISTS cream_store",
-        "CREATE TABLE IF NOT EXISTS cream_store.metadata (key text PRIMARY KEY, value text NOT NULL)",
+        "GRANT USAGE ON SCHEMA cream_store TO PUBLIC",
+        "CREATE TABLE cream_store.metadata (key text PRIMARY KEY, value text NOT NULL)",
+        "GRANT SELECT ON cream_store.metadata TO PUBLIC",
     ),
-    "sqlite": ("CREATE TABLE IF NOT EXISTS cream_store_metadata (key TEXT PRIMARY KEY, value TEXT NOT NULL)",),
+    "sqlite": ("CREATE TABLE cream_store_metadata (key TEXT PRIMARY KEY, value TEXT NOT NULL)",),
 }
 _EXISTS = {
     "postgresql": "SELECT to_regclass('cream_store.metadata') IS NOT NULL",
@@ -48,7 +51,7 @@ def write_stamp(database: Database) -> None:
 
 def read_metadata(database: Database, key: str) -> str | None:
     """What the database remembers under a key."""
-    if not database.fetch_all(_EXISTS[database.kind])[0][0]:
+    if not _has_metadata(database):
         return None
     rows = database.fetch_all(_READ[database.kind], (key,))
     return rows[0][0] if rows else None
@@ -56,6 +59,11 @@ def read_metadata(database: Database, key: str) -> str | None:
 
 def write_metadata(database: Database, key: str, value: str) -> None:
     """Has the database remember something under a key."""
-    for statement in _CREATE[database.kind]:
-        database.change(statement)
+    if not _has_metadata(database):
+        for statement in _CREATE[database.kind]:
+            database.change(statement)
     database.change(_WRITE[database.kind], (key, value))
+
+
+def _has_metadata(database: Database) -> bool:
+    return bool(database.fetch_all(_EXISTS[database.kind])[0][0])
