@@ -338,6 +338,6 @@ class TestStamp:
 
 @pytest.mark.parametrize(("script", "exit_code"), [("db_push.py", 0), ("db_reset.py", 2), ("db_seed.py", 1)])
 def test_the_scripts_are_the_commands(paper: Database, script: str, exit_code: int) -> None:
-    command = [sys.executable, ROOT / "scripts" / script, "--env", "PAPER"]
+    command = [sys.executable, str(ROOT / "scripts" / script), "--env", "PAPER"]
     finished = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     assert finished.returncode == exit_code, finished.stderr
