@@ -159,6 +159,7 @@ def test_a_server_that_accepts_no_more_sessions_is_a_connection_error(
 
 def test_a_stamp_that_may_not_be_read_opens_nothing(own_server: PrivateServer, own_notebook: Database) -> None:
     own_notebook.execute_sql("CREATE ROLE stranger LOGIN")
+    own_notebook.execute_sql("REVOKE ALL ON cream_store.metadata FROM PUBLIC")  # a push lets everybody read it
     database = open_database(own_server.url("postgres").replace("//postgres@", "//stranger@"), TEST)
     with pytest.raises(DatabaseConnectionError, match="permission denied"):
         database.fetch_all("SELECT 1")

@@ -302,7 +302,7 @@ def test_a_deadlock_is_resolved_by_repeating_one_of_the_two(postgresql_notebook:
             for notes in ([first, second], [second, first])
         ]:
             future.result(DEADLINE)
-    assert len(runs) == 3
+    assert len(runs) > 2  # a slow machine may see the two meet once more
     assert numbers(postgresql_notebook) == [2, 2]
 
 
