@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from cream_store.errors import ConnectionLostError, RepositoryError, TransactionError
 from cream_store.fields import text_literal
 from cream_store.schema.catalogue import Catalogue, ColumnInfo, TableObject
 from cream_store.schema.differences import Difference
 from cream_store.schema.steps import Action, Risk
+from cream_store.schema.stored_rows import StoredRows
 
 if TYPE_CHECKING:
     from cream_store.schema.planner import Planner
-
-_SHOWN_KEYS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,29 +37,27 @@ class Assessor:
         allowed: Container[str],
     ) -> None:
         self._planner = planner
-        self._database = planner.database
         self._found = found
         self._current = current
         self._desired = desired
         self._allowed = allowed
-        self._type_changes = {(d.table, d.name): d for d in found if d.action is Action.CHANGE_TYPE}
+        conversions = {(d.table or "", d.name): planner.conversion(d) for d in found if d.action is Action.CHANGE_TYPE}
+        self._conversions = conversions
+        self._stored = StoredRows(planner.database, planner.row_number, current, desired, conversions)
         self._names_in_use = planner.names_in_use(
             [d.name for d in found if d.action in (Action.CREATE_TABLE, Action.CREATE_INDEX)]
         )
 
-    def assess(self) -> list[Assessment]:
-        """One assessment for each difference."""
-        judged = [self._judged(difference) for difference in self._found]
+    def assess(self) -> list[tuple[Difference, Assessment]]:
+        """The differences, each with its assessment."""
+        judged = [(difference, self._judged(difference)) for difference in self._found]
         refused = {
             column: difference
-            for difference, assessment in zip(self._found, judged, strict=True)
+            for difference, assessment in judged
             if not assessment.is_accepted and assessment.risk is Risk.LOSSY
             for column in self._columns_left(difference)
         }
-        return [
-            self._waiting(difference, assessment, refused)
-            for difference, assessment in zip(self._found, judged, strict=True)
-        ]
+        return [(difference, self._waiting(difference, assessment, refused)) for difference, assessment in judged]
 
     def _judged(self, difference: Difference) -> Assessment:
         assessment = self._assess(difference)
@@ -93,12 +88,10 @@ class Assessor:
     def _waiting(
         self, difference: Difference, assessment: Assessment, refused: dict[tuple[str, str], Difference]
     ) -> Assessment:
-        if assessment.risk is not Risk.SAFE:
-            return assessment
-        for column in self._columns_needed(difference):
-            other = refused.get(column)
-            if other is not None:
-                return replace(assessment, reason=f"it waits for {other.step}", is_accepted=False)
+        if assessment.risk is not Risk.LOSSY:
+            for column in self._columns_needed(difference):
+                if other := refused.get(column):
+                    return Assessment(Risk.SAFE, f"it waits for {other.step}", is_accepted=False)
         return assessment
 
     def _columns_needed(self, difference: Difference) -> Iterator[tuple[str, str]]:
@@ -140,7 +133,7 @@ class Assessor:
                 return self._assess_drop_column(difference)
             case Action.DROP_TABLE:
                 return _lossy(
-                    f"its plugin declares it no more; it holds {self._count(source):,} rows; if it was renamed:"
+                    f"its plugin declares it no more; it holds {self._stored.count(source):,} rows; if it was renamed:"
                     f' ALTER TABLE "{name}" RENAME TO "<new name>" before a push makes that one'
                 )
             case Action.CHANGE_TYPE:
@@ -152,12 +145,12 @@ class Assessor:
             case Action.DROP_NOT_NULL:
                 return _safe("it may be NULL")
             case Action.SET_NOT_NULL:
-                return self._unless_violated(table, f'"{name}" IS NULL', "it is never NULL")
+                return _unless(self._stored.without_value(table, name), "it is never NULL")
             case Action.ADD_CONSTRAINT | Action.ADD_FOREIGN_KEY:
-                return self._unless_violated(table, self._violation_of(table, after), f"it is {after.definition}")
+                return _unless(self._stored.against_constraint(table, after), f"it is {after.definition}")
             case Action.CREATE_INDEX:
                 missing = "it is missing" if before is None else "its definition changed"
-                return self._unless_violated(table, self._violation_of_index(table, after), missing)
+                return _unless(self._stored.against_index(table, after), missing)
             case Action.DROP_CONSTRAINT | Action.DROP_FOREIGN_KEY | Action.DROP_INDEX:
                 return _safe("its definition changed" if after is not None else "no loaded plugin declares it any more")
             case Action.REORDER_ENUM_VALUES:
@@ -184,9 +177,10 @@ class Assessor:
     def _assess_add_column(self, difference: Difference) -> Assessment:
         table, name, column = difference.table or "", difference.name, difference.after
         has_values = column.is_nullable or column.default is not None
-        if has_values or self._planner.numbers(self._desired.tables[table], name) or not self._count(f'"{table}"'):
+        if has_values or self._planner.numbers(self._desired.tables[table], name):
             return _safe("it is missing")
-        count = self._count(f'"{table}"')
+        if not (count := self._stored.count(f'"{table}"')):
+            return _safe("it is missing")
         return _blocked(
             f"{count:,} rows would have no value; let it be NULL, give it a server_default, or, if it was renamed:"
             f' ALTER TABLE "{table}" RENAME COLUMN "<old name>" TO "{name}"'
@@ -194,7 +188,7 @@ class Assessor:
 
     def _assess_drop_column(self, difference: Difference) -> Assessment:
         table, name, source = difference.table or "", difference.name, f'"{difference.table}"'
-        count = self._count(source, f'"{name}" IS NOT NULL')
+        count = self._stored.count(source, f'"{name}" IS NOT NULL')
         known = {one.subject for one in self._found if one.action in _DROPPING}
         info = self._current.tables[table]
         lost = [
@@ -215,14 +209,14 @@ class Assessor:
     def _assess_type_change(self, difference: Difference) -> Assessment:
         table, name, source = difference.table or "", difference.name, f'"{difference.table}"'
         reason = f"its type is {difference.after.type}, was {difference.before.type}"
-        conversion = self._planner.conversion(difference)
-        if conversion.refuses and (found := self._rows_where(source, table, conversion.refuses)):
+        conversion = self._conversions[table, name]
+        if conversion.refuses and (found := self._stored.where(table, conversion.refuses)):
             return _blocked(f"{reason}, which can't hold the values of {found}; correct or delete them first")
-        if conversion.keeps_everything or not (count := self._count(source, f'"{name}" IS NOT NULL')):
+        if conversion.keeps_everything or not (count := self._stored.count(source, f'"{name}" IS NOT NULL')):
             return _safe(reason)
         changed = "which may not fit"
         if conversion.alters or conversion.refuses:
-            altered = self._count(source, conversion.alters) if conversion.alters else 0
+            altered = self._stored.count(source, conversion.alters) if conversion.alters else 0
             changed = f"{altered:,} of which would be rounded"
         return _lossy(f"{reason}; {count:,} rows have a value, {changed}")
 
@@ -230,7 +224,7 @@ class Assessor:
         uses = [
             f"{count:,} rows of {use.table}"
             for use in self._planner.uses_of_type(difference.type_name or "")
-            if (count := self._count(use.table, f'"{use.column[1]}"::text = {text_literal(difference.name)}'))
+            if (count := self._stored.count(use.table, f'"{use.column[1]}"::text = {text_literal(difference.name)}'))
         ]
         if uses:
             return _blocked(f"{', '.join(uses)} have this value; change them first")
@@ -238,92 +232,6 @@ class Assessor:
             "no loaded plugin declares it any more; no row has it, but other programs may write it; if it was renamed:"
             f' ALTER TYPE "{difference.type_name}" RENAME VALUE {text_literal(difference.name)} TO <new value>'
             " before a push adds that one"
-        )
-
-    # Stored rows that stand in the way
-
-    def _count(self, source: str, condition: str = "TRUE") -> int:
-        """How many rows of a source, named as SQL names it, meet a condition."""
-        count: int = self._database.fetch_all(f"SELECT count(*) FROM {source} WHERE {condition}")[0][0]
-        return count
-
-    def _unless_violated(self, table: str, violation: str | None, rule: str) -> Assessment:
-        """Safe, unless rows meet the condition once all columns are as declared: then which."""
-        if violation is None:
-            return _safe(rule)
-        try:
-            with self._database.transaction():
-                found = self._rows_where(self._to_be(table, table), table, violation)
-        except (TransactionError, ConnectionLostError):
-            raise
-        except RepositoryError:
-            # The condition is about values that the database does not know yet, like a new one of an enum type.
-            # Whether all rows meet it, the change itself will tell.
-            return _safe(rule)
-        if found is None:
-            return _safe(rule)
-        return _blocked(f"{rule}, which {found} violate; correct or delete them first")
-
-    def _rows_where(self, source: str, table: str, condition: str) -> str | None:
-        """How many rows meet a condition, with the keys of the first, in words; None for none."""
-        key = self._key(table)
-        shown = " || ', ' || ".join(f"CAST({column} AS TEXT)" for column in key)
-        rows = self._database.fetch_all(
-            f"SELECT count(*) OVER (), {shown} FROM {source} WHERE {condition} ORDER BY {', '.join(key)}"
-            f" LIMIT {_SHOWN_KEYS}"
-        )
-        if not rows:
-            return None
-        count: int = rows[0][0]
-        more = ", ..." if count > len(rows) else ""
-        template = "({})" if len(key) > 1 else "{}"
-        return f"{count:,} stored rows ({', '.join(template.format(text) for _, text in rows)}{more})"
-
-    def _key(self, table: str) -> list[str]:
-        """What tells the stored rows apart."""
-        return [f'"{column}"' for column in self._current.tables[table].key] or [self._planner.row_number]
-
-    def _to_be(self, table: str, name: str) -> str:
-        """A table's rows as they will be once its columns are as declared, under a name."""
-        stored, declared = self._current.tables[table], self._desired.tables[table].columns
-        values = {column: f'"{column}"' for column in (*declared, *stored.key)}
-        for column, info in declared.items():
-            if column not in stored.columns:
-                values[column] = _made_value(info)
-            elif change := self._type_changes.get((table, column)):
-                values[column] = self._planner.conversion(change).expression
-        columns = [f'{value} AS "{column}"' for column, value in values.items()]
-        if not stored.key:
-            columns += self._key(table)
-        return f'(SELECT {", ".join(columns)} FROM "{table}") AS "{name}"'
-
-    def _violation_of(self, table: str, constraint: TableObject) -> str | None:
-        """The condition of rows that a constraint would refuse."""
-        definition = constraint.definition
-        if check := re.match(r"CHECK\s*\((.*)\)$", definition, re.DOTALL):
-            return f"NOT ({check[1]})"
-        if unique := re.match(r"(?:UNIQUE|PRIMARY KEY)\s*\(([^()]*)\)", definition):
-            return self._duplicates(table, unique[1], "TRUE")
-        if constraint.referenced_table is None or len(constraint.columns) != 1:
-            return None
-        [column], [key] = constraint.columns, constraint.referenced_columns or ("",)
-        if constraint.referenced_table not in self._current.tables or not key:
-            return f'"{column}" IS NOT NULL' if constraint.referenced_table in self._desired.tables else None
-        parents = self._to_be(constraint.referenced_table, "parent")
-        return (
-            f'"{column}" IS NOT NULL AND NOT EXISTS'
-            f' (SELECT 1 FROM {parents} WHERE parent."{key}" = "{table}"."{column}")'
-        )
-
-    def _violation_of_index(self, table: str, index: TableObject) -> str | None:
-        unique = re.match(r"CREATE UNIQUE INDEX [^(]*\(([^()]*)\)(?:\s+WHERE\s+(.*))?$", index.definition, re.DOTALL)
-        return self._duplicates(table, unique[1], unique[2] or "TRUE") if unique else None
-
-    def _duplicates(self, table: str, columns: str, where: str) -> str:
-        source = self._to_be(table, table)
-        return (
-            f"({columns}) IN (SELECT {columns} FROM {source} WHERE {where} GROUP BY {columns} HAVING count(*) > 1)"
-            f" AND ({where})"
         )
 
 
@@ -345,18 +253,15 @@ _REPLACING: Final = (
 )
 
 
-def _made_value(column: ColumnInfo) -> str:
-    """What the rows that are there already will have in a new column."""
-    if column.default is None:
-        return "NULL"
-    if column.default.startswith("nextval("):
-        return "row_number() OVER ()"
-    # As good as any, and known to every server.
-    return "gen_random_uuid()" if column.default == "uuidv7()" else column.default
-
-
 def _safe(reason: str) -> Assessment:
     return Assessment(Risk.SAFE, reason)
+
+
+def _unless(violators: str | None, rule: str) -> Assessment:
+    """Safe, unless stored rows break the rule."""
+    if violators is None:
+        return _safe(rule)
+    return _blocked(f"{rule}, which {violators} violate; correct or delete them first")
 
 
 def _lossy(reason: str) -> Assessment:

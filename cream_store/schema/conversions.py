@@ -81,6 +81,13 @@ def _to_number_on_postgresql(column: str, before: str, after: str) -> Conversion
     return Conversion(f"{column}::{after}", f"{not_a_number}{refuses}", f"{rounded} <> {column}")
 
 
+def are_comparable(before: str, after: str) -> bool:
+    """Whether a foreign key of PostgreSQL can go from a column of one type to one of the other."""
+    return all(one in _WHOLE_DIGITS or one == "numeric" or _numeric(one) for one in (before, after)) or all(
+        one == "text" or one.startswith("character varying") for one in (before, after)
+    )
+
+
 def on_sqlite(column: str, before: str, after: str) -> Conversion:
     """From one type to another; SQLite knows them by their affinity, and stores what it is given."""
     source, target = _affinity(before), _affinity(after)

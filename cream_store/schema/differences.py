@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,9 +42,9 @@ class Difference:
         return f"{self.action}:{self.subject}"
 
 
-def in_order(found: Iterable[Difference]) -> list[Difference]:
-    """The differences in the order in which they can be removed."""
-    return sorted(found, key=lambda difference: _ORDER[difference.action])
+def order_of(difference: Difference) -> int:
+    """Its place in the order in which differences can be removed."""
+    return _ORDER[difference.action]
 
 
 def differences(current: Catalogue, desired: Catalogue) -> list[Difference]:
@@ -52,7 +52,8 @@ def differences(current: Catalogue, desired: Catalogue) -> list[Difference]:
 
     Objects that only `current` has are dropped: leave out of it what is not ours.
     """
-    return in_order([*_enums(current, desired), *_functions(current, desired), *_tables(current, desired)])
+    found = [*_enums(current, desired), *_functions(current, desired), *_tables(current, desired)]
+    return sorted(found, key=order_of)
 
 
 def _enums(current: Catalogue, desired: Catalogue) -> Iterator[Difference]:

@@ -136,7 +136,7 @@ class Draft:
             if self.database.kind == "sqlite":
                 message = f"another process kept writing to {self.database.url.display} for {lock_timeout:g} s"
             elif getattr(error.cause, "pgcode", None) == _LOCK_NOT_AVAILABLE:
-                holders = "; ".join(self.database.describe_lock_holders([*self.planner.rows])) or "another session"
+                holders = "; ".join(self.database.describe_lock_holders(self.own_tables())) or "another session"
                 message = f"waited {lock_timeout:g} s in vain for a table, held by {holders}"
             raise TransactionError(f"nothing was changed: {message}", cause=error) from error
 

@@ -9,15 +9,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Container, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from cream_store.backend import Database
 from cream_store.row import Row, table_of
+from cream_store.schema.assessment import Assessment, Assessor
 from cream_store.schema.catalogue import Catalogue, TableInfo
 from cream_store.schema.conversions import Conversion
 from cream_store.schema.definition import definitions
-from cream_store.schema.differences import Difference, in_order
+from cream_store.schema.differences import Difference, order_of
 from cream_store.schema.steps import Action, Risk, Step
+
+_DETOUR: Final = Assessment(Risk.SAFE, "it makes way for another step, and comes back as it was")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,29 +113,21 @@ class Planner(ABC):
 
         `current` has what there is of our tables, also what others added to them.
         """
-        from cream_store.schema.assessment import Assessor
-
         found = [d for d in found if d.action is not Action.DROP_TYPE or self.is_disposable(d.name, found)]
-        assessments = Assessor(self, found, current, desired, allowed).assess()
-        accepted = [d for d, a in zip(found, assessments, strict=True) if a.is_accepted]
-        detours = self.detours(accepted, current)
-        ordered = in_order([*accepted, *detours])
-        sql = dict(zip(map(id, ordered), self.statements(ordered), strict=True))
-        assessed = {id(d): a for d, a in zip(found, assessments, strict=True)}
-        steps: list[Step] = []
-        for difference in in_order([*found, *detours]):
-            risk, reason, is_accepted = Risk.SAFE, "it makes way for another step, and comes back as it was", True
-            if assessment := assessed.get(id(difference)):
-                risk, reason, is_accepted = assessment.risk, assessment.reason, assessment.is_accepted
-            steps.append(
-                Step(
-                    difference.action,
-                    difference.subject,
-                    sql.get(id(difference), ()),
-                    risk,
-                    reason,
-                    is_accepted,
-                    difference.table,
-                )
+        planned = Assessor(self, found, current, desired, allowed).assess()
+        detours = self.detours([difference for difference, assessment in planned if assessment.is_accepted], current)
+        planned += [(difference, _DETOUR) for difference in detours]
+        planned.sort(key=lambda one: order_of(one[0]))
+        statements = iter(self.statements([difference for difference, assessment in planned if assessment.is_accepted]))
+        return [
+            Step(
+                difference.action,
+                difference.subject,
+                next(statements) if assessment.is_accepted else (),
+                assessment.risk,
+                assessment.reason,
+                assessment.is_accepted,
+                difference.table,
             )
-        return steps
+            for difference, assessment in planned
+        ]

@@ -157,10 +157,12 @@ class PostgresqlPlanner(Planner):
         table = f'{self.scope}."{difference.table}"'
         column = None if difference.action is Action.DROP_TABLE else difference.name
         found = dependents_of(self.database, table, column)
-        if difference.action is not Action.CHANGE_TYPE:  # which the foreign keys can follow
-            going = [one.subject for one in along_with if one.action in (Action.DROP_TABLE, Action.DROP_FOREIGN_KEY)]
-            found += foreign_keys_to(self.database, table, column, going)
-        return found
+        going = [one.subject for one in along_with if one.action in (Action.DROP_TABLE, Action.DROP_FOREIGN_KEY)]
+        if difference.action is Action.CHANGE_TYPE:
+            if conversions.are_comparable(difference.before.type, difference.after.type):
+                return found
+            going += self.rows  # their columns change along
+        return found + foreign_keys_to(self.database, table, column, going)
 
     def references_to(self, tables: Sequence[str]) -> list[str]:
         return [

@@ -284,6 +284,16 @@ class TestWhatIsThereAlready:
         assert database.fetch_all("SELECT count(customer_id) FROM orders") == [(2,)]
 
 
+def test_a_key_that_a_table_of_others_refers_to_keeps_its_type(database: Database) -> None:
+    push_shop(database, [make_row("notes", id=TextField(primary_key=True))])
+    database.change("CREATE TABLE comments (note text CONSTRAINT of_note REFERENCES notes)")
+    before = everything_in(database)
+    [step] = push_shop(database, [make_row("notes", id=UUIDv7Field(primary_key=True))]).blocked
+    assert step.name == "change-type:notes.id"
+    assert "foreign key of_note of table comments would not survive it" in step.reason
+    assert everything_in(database) == before
+
+
 class TestAViewOverAColumn:
     def test_blocks_a_change_of_its_type(self, database: Database) -> None:
         push_shop(database, [make_row("notes", n=IntegerField())])
