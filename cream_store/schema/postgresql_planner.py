@@ -1,15 +1,15 @@
 """Schema changes on PostgreSQL.
 
 The desired schema is created in a scratch schema and read back by the queries that read the real one, so that
-PostgreSQL itself brings types, defaults and conditions into their normal form. The scratch schema never outlives the
-transaction.
+PostgreSQL itself brings types, defaults and conditions into their normal form. The scratch schema is undone before
+anybody sees it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from cream_store.backend import Database
@@ -43,14 +43,10 @@ class PostgresqlPlanner(Planner):
 
     @contextmanager
     def look(self, lock_timeout: float, push_timeout: float) -> Iterator[None]:
-        try:
-            with self.database.transaction():
-                self._wait_for_push("pg_advisory_xact_lock_shared", push_timeout)
-                self.database.limit_lock_waits(lock_timeout)
-                yield
-                raise _NoTrace
-        except _NoTrace:
-            pass
+        with _undone(self.database):
+            self._wait_for_push("pg_advisory_xact_lock_shared", push_timeout)
+            self.database.limit_lock_waits(lock_timeout)
+            yield
 
     @contextmanager
     def session(self, lock_timeout: float, push_timeout: float) -> Iterator[None]:
@@ -81,9 +77,8 @@ class PostgresqlPlanner(Planner):
     # What there is
 
     def desired(self) -> Catalogue:
-        [(process, path, may_create)] = self.database.fetch_all(
-            "SELECT pg_backend_pid(), current_setting('search_path'),"
-            " has_database_privilege(current_database(), 'CREATE')"
+        [(process, may_create)] = self.database.fetch_all(
+            "SELECT pg_backend_pid(), has_database_privilege(current_database(), 'CREATE')"
         )
         if not may_create:
             raise SchemaError(
@@ -91,16 +86,17 @@ class PostgresqlPlanner(Planner):
                 " GRANT CREATE ON DATABASE ... TO ..."
             )
         scratch = f"cream_store_scratch_{process}"
-        self.database.change(f"CREATE SCHEMA {scratch}")
-        set_search_path(self.database, scratch)
-        for definition in self.definitions.values():
-            try:
-                self.database.change(definition.sql)
-            except QueryError as error:
-                raise SchemaError(f"{definition.kind} {definition.name!r} can't be created: {error.message}") from error
-        self._desired = self._read(scratch, self.rows, ())
-        set_search_path(self.database, path)
-        self.database.change(f"DROP SCHEMA {scratch} CASCADE")
+        with _undone(self.database):
+            self.database.change(f"CREATE SCHEMA {scratch}")
+            set_search_path(self.database, scratch)
+            for definition in self.definitions.values():
+                try:
+                    self.database.change(definition.sql)
+                except QueryError as error:
+                    raise SchemaError(
+                        f"{definition.kind} {definition.name!r} can't be created: {error.message}"
+                    ) from error
+            self._desired = self._read(scratch, self.rows, ())
         return self._desired
 
     def current(self, tables: Collection[str], enums: Collection[str]) -> Catalogue:
@@ -333,8 +329,16 @@ class PostgresqlPlanner(Planner):
         return tuple(statements)
 
 
-class _NoTrace(Exception):
-    """Ends a look: the transaction is undone."""
+@contextmanager
+def _undone(database: Database) -> Iterator[None]:
+    """A transaction, or a part of one, whose changes are undone."""
+    with suppress(_Done), database.transaction():
+        yield
+        raise _Done
+
+
+class _Done(Exception):
+    """Ends what is to be undone."""
 
 
 def _sequence_of(column: ColumnInfo) -> str | None:

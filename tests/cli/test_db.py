@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from cream_store import Database, Environment, Store
 from cream_store.cli import cli
-from tests.conftest import templates
+from tests.conftest import BACK_ENDS, templates
 
 ROOT = Path(__file__).parents[2]
 TABLES = 4  # of the plugin config, which all of these tests use
@@ -29,6 +29,13 @@ VARIABLES = {
 }
 
 Databases = Callable[[Environment], Database]
+
+
+@pytest.fixture(params=BACK_ENDS[:2])  # how old the server is makes no difference here
+def back_end(request: pytest.FixtureRequest) -> str:
+    """SQLite, and one PostgreSQL."""
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
