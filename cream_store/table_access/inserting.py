@@ -1,0 +1,134 @@
+"""Storing records: new ones, and over stored ones with the same key."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final, TypeVar
+
+import peewee
+from peewee import EXCLUDED, fn
+
+from cream_store.clock import utc_now
+from cream_store.errors import ConstraintViolationError, RepositoryError
+from cream_store.fields import SerialField
+from cream_store.records import Record
+from cream_store.row import StoredColumn, key_of, table_of
+from cream_store.statement import Param
+from cream_store.table_access.table import Table
+
+R = TypeVar("R", bound=Record)
+
+
+class Inserting(Table[R]):
+    """How records are stored."""
+
+    conflict_target: ClassVar[tuple[str, ...]] = ()
+    """The columns that make an upsert meet a stored row; the primary key unless said otherwise."""
+    kept_on_conflict: ClassVar[tuple[str, ...]] = ("id", "created_at")
+    """Columns that an upsert leaves as they are stored."""
+    filled_on_conflict: ClassVar[tuple[str, ...]] = ()
+    """Columns that an upsert leaves as they are stored when the record has no value for them."""
+    stamped_on_upsert: ClassVar[tuple[str, ...]] = ()
+    """Columns that an upsert sets to the current time, whatever the record says."""
+    overwrite_error: ClassVar[type[RepositoryError]] = ConstraintViolationError
+    overwrite_refusal: ClassVar[str] = "a stored row with the same key belongs to another environment"
+    """What an upsert raises, and says, when `_may_overwrite` forbids it."""
+
+    def _insert(
+        self, records: Sequence[R], *, over_stored: bool = False, only: tuple[str, ...] | None = None
+    ) -> list[R]:
+        """Inserts records and returns them as stored, in the same order: one statement, unless only some are numbered.
+
+        With `over_stored`, over stored ones with the same key: all columns but the kept ones, or `only` these. Raises
+        ConstraintViolationError when such a stored row may not be overwritten.
+        """
+        key = key_of(self.row)
+        numbers = {getattr(record, key.record_name) is None for record in records} if _is_serial(key) else {False}
+        if len(numbers) > 1:
+            return [self._insert([record], over_stored=over_stored, only=only)[0] for record in records]
+        numbered = numbers == {True}
+        columns = {name: column for name, column in self._columns.items() if not (numbered and column is key)}
+
+        def build() -> peewee.Node:
+            position = itertools.count()
+            rows = [{column: Param(next(position), column) for column in columns.values()} for _ in records]
+            insert = self.row.insert_many(rows)
+            if over_stored:
+                target = self._conflict_columns()
+                kept = {*target, *(column for name, column in columns.items() if name in self.kept_on_conflict)}
+                written = [
+                    column for name, column in columns.items() if (column not in kept if only is None else name in only)
+                ]
+                filled = [column for column in written if column.record_name in self.filled_on_conflict]
+                insert = insert.on_conflict(
+                    conflict_target=target,
+                    # Without a column to write, the statement would not return the stored row.
+                    preserve=[column for column in written if column.record_name not in self.filled_on_conflict]
+                    or target,
+                    update={column: fn.COALESCE(getattr(EXCLUDED, column.column_name), column) for column in filled},
+                    where=self._may_overwrite(),
+                )
+            return insert.returning(*self._columns.values())
+
+        statement = self._statement(("insert", len(records), numbered, over_stored, only), build)
+        values = [getattr(record, name) for record in records for name in columns]
+        stored = self._fetch(statement, values)
+        if len(stored) < len(records):
+            table = table_of(self.row)
+            raise self.overwrite_error(f"{table}: {self.overwrite_refusal}", table=table)
+        return self._in_order_of(records, stored, numbered)
+
+    def _upsert_changes(self, record: R, changes: Mapping[str, Any]) -> R:
+        """Stores a new record with changes, or writes the changes alone over the stored one with the same key.
+
+        One statement. Moves `moved_on_update`, if there is anything to change.
+        """
+        record = record.replace(**changes)
+        self._guard(record)
+        moved = (self.moved_on_update,) if changes and self.moved_on_update in self._columns else ()
+        return self._insert([record], over_stored=True, only=(*changes, *moved))[0]
+
+    def _may_overwrite(self) -> Any:
+        """The condition on a stored row's columns and the new one's, `EXCLUDED`, for an upsert; None for always."""
+        environment = self._columns.get("environment")
+        return None if environment is None else environment == EXCLUDED.environment
+
+    def _conflict_columns(self) -> tuple[StoredColumn, ...]:
+        return tuple(self._column(name) for name in self.conflict_target) or (key_of(self.row),)
+
+    def _stamped(self, record: R) -> R:
+        """The record as an upsert stores it now."""
+        stamps = self.stamped_on_upsert
+        return record.replace(**dict.fromkeys(stamps, utc_now())) if stamps else record
+
+    def _in_order_of(self, records: Sequence[R], stored: list[R], numbered: bool) -> list[R]:
+        """The stored records in the order of the given ones: a RETURNING clause promises none."""
+        if len(stored) < 2:
+            return stored
+        name = key_of(self.row).record_name
+        if numbered:
+            return sorted(stored, key=lambda record: getattr(record, name))
+        encode = key_of(self.row).encode  # a key may be given in another spelling: text for a UUID, a symbol
+        by_key = {encode(getattr(record, name)): record for record in stored}
+        given = [encode(getattr(record, name)) for record in records]
+        if not by_key.keys() >= set(given):
+            return stored  # upserted by another key: whoever stores many such rows does not ask for their order
+        return [by_key[key] for key in given]
+
+
+_CHUNK_SIZES: Final = (100, 10, 1)
+
+
+def chunks(records: Iterable[R]) -> Iterator[list[R]]:
+    """Records in groups of few different sizes, so that few statements serve any number."""
+    records = iter(records)
+    while group := list(itertools.islice(records, _CHUNK_SIZES[0])):
+        for size in _CHUNK_SIZES:
+            while len(group) >= size:
+                yield group[:size]
+                group = group[size:]
+
+
+def _is_serial(key: StoredColumn) -> bool:
+    return isinstance(key, SerialField)
