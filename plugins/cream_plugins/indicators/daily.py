@@ -6,12 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
-import peewee
-
-from cream_store import InvalidDataError, Page, Param, QueryBuilder, Record, Repository, query, transactional, utc_now
-from cream_store.conditions import condition_nodes, condition_values, shape
+from cream_store import InvalidDataError, Page, QueryBuilder, Record, Repository, query, transactional, utc_now
 from cream_store.repository import FilterRule
-from cream_store.row import key_of
 from cream_store.table_access import chunks
 
 Day = date | datetime
@@ -109,26 +105,8 @@ class DailyRepository(Repository[R, F, C], Generic[R, F, C]):
 
         `since` leaves out symbols whose newest row is from before that day.
         """
-        within = query().at_least(self.day, since)
-        both = QueryBuilder((*within.conditions, *builder.conditions))
-        values = condition_values(self._column, both)
-        if values is None:
-            return []
-        if builder.row_limit is not None:
-            values["limit"] = builder.row_limit
-        order = self._total_order(builder.order)
-
-        def build() -> peewee.Node:
-            key = key_of(self.row)
-            ranked = self._ranked(["symbol"], self._total_order((f"-{self.day}",)), within, [key])
-            newest = peewee.Select([ranked], [getattr(ranked.c, key.column_name)]).where(ranked.c.place == 1)
-            conditions = condition_nodes(self._column, both)[len(within.conditions) :]
-            select = self.row.select(*self._columns.values()).where(key.in_(newest), *conditions)
-            select = select.order_by(*self._order_nodes(order))
-            return select if builder.row_limit is None else select.limit(Param("limit"))
-
-        key = ("among latest", order, builder.row_limit is None, len(within.conditions), shape(both))
-        return self._fetch(self._statement(key, build), values)
+        latest = query().at_least(self.day, since).order_by(f"-{self.day}")
+        return self._among_latest_of_each(["symbol"], latest, builder)
 
     def _of(self, symbol: str) -> QueryBuilder:
         # Encoded here, because None would mean every symbol.
