@@ -1,3 +1,5 @@
+from .async_store import AsyncStore as AsyncStore
+from .async_store import AsyncTransaction as AsyncTransaction
 from .backend import Database as Database
 from .clock import clock_set_to as clock_set_to
 from .clock import utc_now as utc_now

@@ -66,7 +66,7 @@ class Database(peewee.Database):
         super().__init__(self.url.target, **peewee_options)
         self._state = _ThreadState()
         driver = Driver(self._open_connection, self._close_connection, self._is_alive, self._make_clean)
-        self.pool: ConnectionPool[Connection] = ConnectionPool(self.url.display, driver, self._pool_settings())
+        self.pool: ConnectionPool[Connection] = ConnectionPool(self.url.display, driver, self.pool_settings)
         _open_databases.add(self)
 
     def __repr__(self) -> str:
@@ -99,7 +99,13 @@ class Database(peewee.Database):
     @abstractmethod
     def _make_clean(self, connection: Connection) -> bool: ...
 
-    def _pool_settings(self) -> PoolSettings:
+    @abstractmethod
+    def interrupt(self, connection: Connection) -> None:
+        """Ends the statement that another thread executes on a connection, with an error there; none is no harm."""
+
+    @property
+    def pool_settings(self) -> PoolSettings:
+        """How many connections there may be, and for how long."""
         return self.url.pool
 
     @abstractmethod

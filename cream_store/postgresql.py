@@ -105,6 +105,10 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
             return False
         return True
 
+    def interrupt(self, connection: Connection) -> None:
+        if not connection.closed:
+            connection.cancel()
+
     def _begin_statement(self, snapshot: bool) -> str:
         return "BEGIN ISOLATION LEVEL REPEATABLE READ" if snapshot else "BEGIN"
 

@@ -41,7 +41,8 @@ class SqliteDatabase(Database, peewee.SqliteDatabase):
     def _is_in_memory(self) -> bool:
         return self.url.target == ":memory:"
 
-    def _pool_settings(self) -> PoolSettings:
+    @property
+    def pool_settings(self) -> PoolSettings:
         if self._is_in_memory:
             # Every connection to :memory: would be a database of its own, and closing it the end of its data.
             return replace(self.url.pool, pool_size=1, pool_idle_timeout=math.inf)
@@ -119,6 +120,9 @@ class SqliteDatabase(Database, peewee.SqliteDatabase):
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
         return not connection.in_transaction
+
+    def interrupt(self, connection: Connection) -> None:
+        connection.interrupt()
 
     def _begin_statement(self, snapshot: bool) -> str:
         return "BEGIN" if snapshot else "BEGIN IMMEDIATE"
