@@ -27,7 +27,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from cream_store.backend import Connection, Database
 from cream_store.environment import Environment
-from cream_store.errors import PoolTimeoutError, RetryableTransactionError, TransactionError
+from cream_store.errors import PoolTimeoutError, RetryableTransactionError, StoreError, TransactionError
 from cream_store.pool import PoolStats
 from cream_store.repository import Repository
 from cream_store.store import Store
@@ -116,7 +116,7 @@ class AsyncStore:
         """Whether the database answers. Never raises, but when the task is cancelled."""
         try:
             return await self.run(self.store.health_check)
-        except PoolTimeoutError:
+        except StoreError:
             return False
 
     def pool_stats(self) -> PoolStats:
