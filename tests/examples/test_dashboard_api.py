@@ -74,15 +74,12 @@ def test_health_of_a_dead_server_is_503(monkeypatch: pytest.MonkeyPatch) -> None
 def test_decisions_come_by_pages_with_exact_numbers(client: TestClient, store: Store, cycle: Cycle) -> None:
     stored = [stored_decision(store, cycle) for _ in range(5)]
     stored_decision(store, cycle, symbol="MSFT")
-    seen, after = [], None
-    while True:
-        page = client.get(
-            "/decisions", params={"symbol": "aapl", "limit": 2} | ({"after": after} if after else {})
-        ).json()
+    seen: list[dict[str, Any]] = []
+    parameters: dict[str, str | int] = {"symbol": "aapl", "limit": 2}
+    while "after" not in parameters or parameters["after"]:
+        page = client.get("/decisions", params=parameters).json()
         seen += page["data"]
-        after = page["next_cursor"]
-        if after is None:
-            break
+        parameters["after"] = page["next_cursor"] or ""
     assert [decision["id"] for decision in seen] == [str(decision.id) for decision in reversed(stored)]
     assert {decision["size"] for decision in seen} == {"12.3456"}
 
