@@ -80,5 +80,6 @@ from .statement import Param as Param
 from .statement import Statement as Statement
 from .statement import sql as sql
 from .store import Store as Store
+from .table_access import TableAccess as TableAccess
 from .unset import UNSET as UNSET
 from .unset import Unset as Unset

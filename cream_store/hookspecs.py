@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pluggy
 
 if TYPE_CHECKING:
-    from cream_store.repository import Repository
     from cream_store.row import Row
     from cream_store.seeding import SeedStep
+    from cream_store.table_access import TableAccess
 
 PROJECT: Final = "cream_store"
 ENTRY_POINT_GROUP: Final = "cream_store.plugins"
@@ -32,7 +32,7 @@ def cream_store_rows() -> Iterable[type[Row]]:  # type: ignore[empty-body]  # a 
 
 
 @hookspec
-def cream_store_repositories() -> Iterable[type[Repository[Any, Any, Any]]]:  # type: ignore[empty-body]  # as above
+def cream_store_repositories() -> Iterable[type[TableAccess[Any]]]:  # type: ignore[empty-body]  # as above
     """Return the plugin's repositories."""
 
 

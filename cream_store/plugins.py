@@ -17,9 +17,9 @@ import pluggy
 
 from cream_store import hookspecs
 from cream_store.errors import PluginError
-from cream_store.repository import Repository
 from cream_store.row import Row, table_of
 from cream_store.seeding import SeedStep
+from cream_store.table_access import TableAccess
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Plugin:
     version: str
     requires: tuple[str, ...]
     rows: tuple[type[Row], ...]
-    repositories: tuple[type[Repository[Any, Any, Any]], ...]
+    repositories: tuple[type[TableAccess[Any]], ...]
     seed_steps: tuple[SeedStep, ...] = ()
 
     @property
@@ -107,7 +107,7 @@ def _load(name: str, entry_point: importlib.metadata.EntryPoint) -> Plugin:
         manager.register(module, name)
         manager.check_pending()
         rows = _provided(manager.hook.cream_store_rows, _is_subclass_of(Row))
-        repositories = _provided(manager.hook.cream_store_repositories, _is_subclass_of(Repository))
+        repositories = _provided(manager.hook.cream_store_repositories, _is_subclass_of(TableAccess))
         requires = _provided(manager.hook.cream_store_requires, lambda item: isinstance(item, str))
         seed_steps = _provided(manager.hook.cream_store_seed_steps, lambda item: isinstance(item, SeedStep))
     except Exception as error:

@@ -113,6 +113,14 @@ class Repository(TableAccess[R], Generic[R, F, C]):
             self._insert(chunk, over_stored=True)
         return given
 
+    def find_by_id(self, id: Key) -> R | None:
+        """The record with that key, or None."""
+        return self._find_by_key(id)
+
+    def find_by_id_or_raise(self, id: Key) -> R:
+        """The record with that key. Raises NotFoundError."""
+        return self.find_by_id(id) or self._raise_not_found(id)
+
     def find_many(
         self,
         filters: F | None = None,

@@ -12,14 +12,14 @@ from cream_store.environment import Environment
 from cream_store.errors import PluginError, StoreError
 from cream_store.plugins import Plugin, load_plugins
 from cream_store.pool import PoolStats
-from cream_store.repository import Repository
 from cream_store.row import Row
 from cream_store.seeding import SeedOutcome
+from cream_store.table_access import TableAccess
 
 if TYPE_CHECKING:
     from cream_store.schema import Plan
 
-Repo = TypeVar("Repo", bound=Repository[Any, Any, Any])
+Repo = TypeVar("Repo", bound=TableAccess[Any])
 
 
 class Store:

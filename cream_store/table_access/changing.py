@@ -90,7 +90,7 @@ class Changing(Reading[R]):
         moved = moved or self._update_one(id, others, query().equals(machine.column, to))
         if moved is not None:
             return moved
-        current = self.find_by_id_or_raise(id)
+        current: R = self._find_by_key(id) or self._raise_not_found(id)
         if "environment" in self._columns:
             self._guard_environment(current.environment)  # type: ignore[attr-defined]  # the record has what the row has
         state = getattr(current, machine.column)

@@ -36,58 +36,99 @@ class Inserting(Table[R]):
     """What an upsert raises, and says, when `_may_overwrite` forbids it."""
 
     def _insert(
-        self, records: Sequence[R], *, over_stored: bool = False, only: tuple[str, ...] | None = None
+        self,
+        records: Sequence[R],
+        *,
+        over_stored: bool = False,
+        only: tuple[str, ...] | None = None,
+        computed: Mapping[str, peewee.Node] | None = None,
     ) -> list[R]:
         """Inserts records and returns them as stored, in the same order: one statement, unless only some are numbered.
 
-        With `over_stored`, over stored ones with the same key: all columns but the kept ones, or `only` these. Raises
-        ConstraintViolationError when such a stored row may not be overwritten.
+        With `over_stored`, over stored ones with the same key: all columns but the kept ones, or `only` these and the
+        `computed` ones (see `_upsert_changes`). Raises ConstraintViolationError when such a stored row may not be
+        overwritten.
         """
         key = key_of(self.row)
         numbers = {getattr(record, key.record_name) is None for record in records} if _is_serial(key) else {False}
         if len(numbers) > 1:
-            return [self._insert([record], over_stored=over_stored, only=only)[0] for record in records]
+            return [
+                self._insert([record], over_stored=over_stored, only=only, computed=computed)[0] for record in records
+            ]
         numbered = numbers == {True}
+        stored = self._write(records, numbered=numbered, over_stored=over_stored, only=only, computed=computed)
+        if len(stored) < len(records):
+            table = table_of(self.row)
+            raise self.overwrite_error(f"{table}: {self.overwrite_refusal}", table=table)
+        return self._in_order_of(records, stored, numbered)
+
+    def _write(
+        self,
+        records: Sequence[R],
+        *,
+        numbered: bool = False,
+        over_stored: bool = False,
+        only: tuple[str, ...] | None = None,
+        computed: Mapping[str, peewee.Node] | None = None,
+    ) -> list[R]:
+        """Inserts records with one statement, and returns those that it wrote, in any order.
+
+        Records that `_may_overwrite` forbids to write over a stored one are left out.
+        """
+        key = key_of(self.row)
         columns = {name: column for name, column in self._columns.items() if not (numbered and column is key)}
+        expressions = computed or {}
 
         def build() -> peewee.Node:
             position = itertools.count()
             rows = [{column: Param(next(position), column) for column in columns.values()} for _ in records]
             insert = self.row.insert_many(rows)
             if over_stored:
-                target = self._conflict_columns()
-                kept = {*target, *(column for name, column in columns.items() if name in self.kept_on_conflict)}
-                written = [
-                    column for name, column in columns.items() if (column not in kept if only is None else name in only)
-                ]
-                filled = [column for column in written if column.record_name in self.filled_on_conflict]
-                insert = insert.on_conflict(
-                    conflict_target=target,
-                    # Without a column to write, the statement would not return the stored row.
-                    preserve=[column for column in written if column.record_name not in self.filled_on_conflict]
-                    or target,
-                    update={column: fn.COALESCE(getattr(EXCLUDED, column.column_name), column) for column in filled},
-                    where=self._may_overwrite(),
-                )
+                insert = self._over_stored(insert, columns, only, expressions)
             return insert.returning(*self._columns.values())
 
-        statement = self._statement(("insert", len(records), numbered, over_stored, only), build)
-        values = [getattr(record, name) for record in records for name in columns]
-        stored = self._fetch(statement, values)
-        if len(stored) < len(records):
-            table = table_of(self.row)
-            raise self.overwrite_error(f"{table}: {self.overwrite_refusal}", table=table)
-        return self._in_order_of(records, stored, numbered)
+        identities = tuple((name, id(node)) for name, node in expressions.items())
+        statement = self._statement(("insert", len(records), numbered, over_stored, only, identities), build)
+        return self._fetch(statement, [getattr(record, name) for record in records for name in columns])
 
-    def _upsert_changes(self, record: R, changes: Mapping[str, Any]) -> R:
+    def _over_stored(
+        self,
+        insert: Any,
+        columns: Mapping[str, StoredColumn],
+        only: tuple[str, ...] | None,
+        computed: Mapping[str, peewee.Node],
+    ) -> Any:
+        """The INSERT, with what it does where a stored row has the same key."""
+        target = self._conflict_columns()
+        kept = {*target, *(column for name, column in columns.items() if name in self.kept_on_conflict)}
+        written = [name for name, column in columns.items() if (column not in kept if only is None else name in only)]
+        filled = {
+            name: fn.COALESCE(getattr(EXCLUDED, columns[name].column_name), columns[name])
+            for name in written
+            if name in self.filled_on_conflict
+        }
+        expressions = {**filled, **computed}
+        return insert.on_conflict(
+            conflict_target=target,
+            # Without a column to write, the statement would not return the stored row.
+            preserve=[columns[name] for name in written if name not in expressions] or target,
+            update={columns[name]: node for name, node in expressions.items()},
+            where=self._may_overwrite(),
+        )
+
+    def _upsert_changes(
+        self, record: R, changes: Mapping[str, Any], computed: Mapping[str, peewee.Node] | None = None
+    ) -> R:
         """Stores a new record with changes, or writes the changes alone over the stored one with the same key.
 
-        One statement. Moves `moved_on_update`, if there is anything to change.
+        One statement. Moves `moved_on_update`, if there is anything to change. A `computed` column of a stored record
+        gets what an SQL expression over the stored columns and the new record's, `EXCLUDED`, gives; the expression is a
+        constant of its module.
         """
         record = record.replace(**changes)
         self._guard(record)
-        moved = (self.moved_on_update,) if changes and self.moved_on_update in self._columns else ()
-        return self._insert([record], over_stored=True, only=(*changes, *moved))[0]
+        moved = (self.moved_on_update,) if (changes or computed) and self.moved_on_update in self._columns else ()
+        return self._insert([record], over_stored=True, only=(*changes, *moved), computed=computed)[0]
 
     def _may_overwrite(self) -> Any:
         """The condition on a stored row's columns and the new one's, `EXCLUDED`, for an upsert; None for always."""

@@ -27,18 +27,6 @@ class Reading(Table[R]):
     default_order: ClassVar[tuple[str, ...]] = ()
     """The order of lists, as `QueryBuilder.order_by` takes it; the primary key decides ties."""
 
-    def find_by_id(self, id: Key) -> R | None:
-        """The record with that key, or None."""
-        key = key_of(self.row)
-        statement = self._statement(
-            "by id", lambda: self.row.select(*self._columns.values()).where(key == Param("id", key))
-        )
-        return self._fetch_one(id, statement)
-
-    def find_by_id_or_raise(self, id: Key) -> R:
-        """The record with that key. Raises NotFoundError."""
-        return self.find_by_id(id) or self._raise_not_found(id)
-
     def find(self, builder: QueryBuilder) -> list[R]:
         """The records that a query built with `query()` gives."""
         return self._decode(self._select(builder))
@@ -70,6 +58,13 @@ class Reading(Table[R]):
         )
         count: int = statement.fetch_all(self.database, values)[0][0]
         return count
+
+    def _find_by_key(self, id: Key) -> R | None:
+        key = key_of(self.row)
+        statement = self._statement(
+            "by id", lambda: self.row.select(*self._columns.values()).where(key == Param("id", key))
+        )
+        return self._fetch_one(id, statement)
 
     def _first(self, builder: QueryBuilder) -> R | None:
         found = self.find(builder.limit(1))

@@ -22,7 +22,7 @@ from cream_plugins.config import (
     UniverseSource,
 )
 from cream_plugins.vocabulary import AgentType
-from cream_store import Environment, InvalidDataError, SeedOutcome, Store
+from cream_store import Environment, InvalidDataError, SeedOutcome, Store, query
 from tests.conftest import templates
 from tests.races import at_once
 
@@ -38,7 +38,7 @@ def seed(store: Store, *, force: bool = False, only: str | None = None) -> dict[
 
 
 def everything(store: Store) -> list[object]:
-    return [row for repository in TABLES for row in store[repository].find_all(order_by="id")]
+    return [row for repository in TABLES for row in store[repository].find(query().order_by("id"))]
 
 
 @pytest.fixture(autouse=True)

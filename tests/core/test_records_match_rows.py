@@ -19,6 +19,7 @@ from cream_store import (
     Record,
     Repository,
     Row,
+    TableAccess,
     TextField,
     field,
     load_plugins,
@@ -31,7 +32,8 @@ from cream_store.table_access import type_arguments
 
 AnyRepository = type[Repository[Any, Any, Any]]
 
-REPOSITORIES = [repository for plugin in load_plugins(discover()) for repository in plugin.repositories]
+TABLES = [repository for plugin in load_plugins(discover()) for repository in plugin.repositories]
+REPOSITORIES = [repository for repository in TABLES if issubclass(repository, Repository)]
 
 
 def columns_described(row: type[Row]) -> list[tuple[str, object]]:
@@ -68,17 +70,20 @@ def declared_keys(repository: AnyRepository) -> tuple[set[str], set[str]]:
     return set(get_type_hints(filters)), set(get_type_hints(changes))
 
 
-@pytest.mark.parametrize("repository", REPOSITORIES, ids=lambda repository: repository.__name__)
-class TestEveryRepository:
-    def test_its_record_has_its_tables_columns(self, repository: AnyRepository) -> None:
-        assert fields_described(repository.record, repository.row) == columns_described(repository.row)
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
+class TestEveryTable:
+    def test_its_record_has_its_tables_columns(self, table: type[TableAccess[Any]]) -> None:
+        assert fields_described(table.record, table.row) == columns_described(table.row)
 
-    def test_its_record_is_a_value(self, repository: AnyRepository) -> None:
-        parameters: Any = vars(repository.record)["__dataclass_params__"]
+    def test_its_record_is_a_value(self, table: type[TableAccess[Any]]) -> None:
+        parameters: Any = vars(table.record)["__dataclass_params__"]
         assert parameters.frozen
         assert parameters.eq
-        assert "__slots__" in vars(repository.record)
+        assert "__slots__" in vars(table.record)
 
+
+@pytest.mark.parametrize("repository", REPOSITORIES, ids=lambda repository: repository.__name__)
+class TestEveryRepository:
     def test_its_filters_and_changes_are_columns_or_have_a_rule(self, repository: AnyRepository) -> None:
         columns = columns_of(repository.row).keys()
         filters, changes = declared_keys(repository)

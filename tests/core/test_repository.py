@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import pytest
+from peewee import EXCLUDED, Case
 
 from cream_store import (
     ConstraintViolationError,
@@ -284,6 +285,77 @@ class TestUpsert:
         assert shelves.upsert(Shelf(name="B")).id != first.id
         assert shelves.upsert(Shelf(id=first.id, name="C")) == Shelf(id=first.id, name="C")
         assert [shelf.name for shelf in shelves.find_all(order_by="name")] == ["B", "C"]
+
+
+class FilledBooks(BooksRepository):
+    """An upsert leaves the pages and the ISBN as they are stored when a record lacks them."""
+
+    row = BookRow
+    filled_on_conflict = ("pages", "isbn")
+
+
+class TestUpsertThatFills:
+    def test_a_missing_value_leaves_the_stored_one(self, books: BooksRepository) -> None:
+        filled = FilledBooks(books.database)
+        stored = filled.upsert(Book(title="old", pages=7, isbn="1"))
+        after = filled.upsert(stored.replace(title="new", pages=None, isbn=None))
+        assert (after.title, after.pages, after.isbn) == ("new", 7, "1")
+
+    def test_a_given_value_replaces_it_even_if_it_is_nothing(self, books: BooksRepository) -> None:
+        filled = FilledBooks(books.database)
+        stored = filled.upsert(Book(pages=7, isbn="1"))
+        after = filled.upsert(stored.replace(pages=0, isbn=""))
+        assert (after.pages, after.isbn) == (0, "")
+
+    def test_a_new_record_keeps_what_it_lacks(self, books: BooksRepository) -> None:
+        assert FilledBooks(books.database).upsert(Book()).pages is None
+
+    def test_each_of_many_is_filled_by_its_own_row(self, books: BooksRepository) -> None:
+        filled = FilledBooks(books.database)
+        stored = filled.create_many(Book(pages=number or None) for number in range(12))
+        filled.upsert_many(book.replace(title="new", pages=None) for book in stored)
+        assert [filled.find_by_id(book.id) for book in stored] == [book.replace(title="new") for book in stored]
+
+
+_LONGER: Final = Case(None, [(BookRow.pages > EXCLUDED.pages, BookRow.pages)], EXCLUDED.pages)
+_BOTH_TITLES: Final = BookRow.title.concat(", now ").concat(EXCLUDED.title)
+
+
+class EditionsRepository(BooksRepository):
+    """Books that are stored piece by piece."""
+
+    row = BookRow
+
+    def add_edition(self, book: Book, title: str) -> Book:
+        """Gives the book a title; it has the pages of its longest edition."""
+        return self._upsert_changes(book, {"title": title}, {"pages": _LONGER})
+
+    def rename(self, book: Book) -> Book:
+        return self._upsert_changes(book, {}, {"title": _BOTH_TITLES})
+
+
+class TestUpsertOfChanges:
+    @pytest.fixture
+    def editions(self, books: BooksRepository) -> EditionsRepository:
+        return EditionsRepository(books.database)
+
+    def test_a_new_record_is_stored_whole(self, editions: EditionsRepository) -> None:
+        book = Book(pages=5, isbn="1")
+        assert editions.add_edition(book, "first") == book.replace(title="first")
+
+    @pytest.mark.parametrize(("pages", "longest"), [(3, 5), (8, 8)])
+    def test_a_computed_column_looks_at_both_records(
+        self, editions: EditionsRepository, pages: int, longest: int
+    ) -> None:
+        stored = editions.create(Book(pages=5, isbn="1"))
+        after = editions.add_edition(stored.replace(pages=pages, isbn="2", lent=True), "second")
+        assert after == stored.replace(title="second", pages=longest, updated_at=after.updated_at)
+
+    def test_what_is_only_computed_moves_the_update_too(self, editions: EditionsRepository) -> None:
+        stored = editions.create(Book(title="old"))
+        later = stored.updated_at + HOUR
+        after = editions.rename(stored.replace(title="new", updated_at=later))
+        assert after == stored.replace(title="old, now new", updated_at=later)
 
 
 class TestUpsertMany:

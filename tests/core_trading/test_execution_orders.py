@@ -276,15 +276,6 @@ def test_save_all_refuses_orders_of_another_environment_than_the_named(
     assert orders.count_of(query()) == 0
 
 
-def test_general_methods_follow_the_same_rule(orders: ExecutionOrderSnapshotsRepository) -> None:
-    stored = orders.upsert(order(status=Status.FILLED))
-    assert orders.upsert(order(last_update_at=NOON + SECOND)) == stored
-    assert orders.upsert_many([order(last_update_at=NOON + SECOND)]) == 1
-    with pytest.raises(InvalidDataError, match="status can't be changed"):
-        orders.update("order-1", {"status": Status.NEW})  # type: ignore[typeddict-unknown-key]  # on purpose
-    assert orders.find(query()) == [stored]
-
-
 # Look-ups
 
 

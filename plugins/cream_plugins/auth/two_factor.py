@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 from uuid import UUID
 
 from cream_plugins.auth.users import UserRow, UsersRepository
@@ -97,12 +97,10 @@ class TwoFactorRepository(Repository[TwoFactor, TwoFactorFilters, TwoFactorChang
         return super()._delete(query().exactly("user_id", user_id)) > 0
 
     @transactional
-    def _insert(
-        self, records: Sequence[TwoFactor], *, over_stored: bool = False, only: tuple[str, ...] | None = None
-    ) -> list[TwoFactor]:
+    def _insert(self, records: Sequence[TwoFactor], **how: Any) -> list[TwoFactor]:
         for factor in records:
             UsersRepository(self.database)._flag_two_factor(factor.user_id, True)
-        return super()._insert(records, over_stored=over_stored, only=only)
+        return super()._insert(records, **how)
 
     @transactional
     def _delete(self, builder: QueryBuilder) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, overload
 
 from peewee import EXCLUDED
 
-from cream_plugins.core_trading.execution_tables import EngineNumericField, EngineTextField, SnapshotsRepository
+from cream_plugins.core_trading.execution_tables import EngineNumericField, EngineTextField, SnapshotsAccess
 from cream_store import (
     BooleanField,
     Environment,
@@ -143,7 +143,7 @@ class LoadedOrders(NamedTuple):
     invalid_order_ids: list[str]
 
 
-class ExecutionOrderSnapshotsRepository(SnapshotsRepository[ExecutionOrderSnapshot]):
+class ExecutionOrderSnapshotsRepository(SnapshotsAccess[ExecutionOrderSnapshot]):
     """The engine's orders. Whatever reads an order that makes no sense raises InvalidDataError with its id."""
 
     row = ExecutionOrderSnapshotRow
@@ -156,7 +156,7 @@ class ExecutionOrderSnapshotsRepository(SnapshotsRepository[ExecutionOrderSnapsh
         active: writes that arrive in the wrong order change nothing. Raises ConstraintViolationError when an order of
         the other environment has the id.
         """
-        return self.upsert(snapshot)
+        return self._save(snapshot)
 
     def save_all(self, snapshots: Iterable[ExecutionOrderSnapshot], environment: Environment | str) -> int:
         """Saves snapshots, all or none, each as `save` does, and returns how many were given.

@@ -10,7 +10,7 @@ from typing import Final
 
 import peewee
 
-from cream_plugins.core_trading.execution_tables import EngineNumericField, SnapshotsRepository, named_environment
+from cream_plugins.core_trading.execution_tables import EngineNumericField, SnapshotsAccess, named_environment
 from cream_store import (
     Environment,
     EnvironmentField,
@@ -66,7 +66,7 @@ class BrokerSync:
     cleared: list[str]  # held here, unknown to the broker: flat now
 
 
-class ExecutionPositionSnapshotsRepository(SnapshotsRepository[ExecutionPositionSnapshot]):
+class ExecutionPositionSnapshotsRepository(SnapshotsAccess[ExecutionPositionSnapshot]):
     """The engine's positions. Whatever reads a position that makes no sense raises InvalidDataError with its symbol."""
 
     row = ExecutionPositionSnapshotRow
@@ -78,7 +78,7 @@ class ExecutionPositionSnapshotsRepository(SnapshotsRepository[ExecutionPosition
 
         Raises ConstraintViolationError when there is a position in the instrument in the other environment.
         """
-        return self.upsert(
+        return self._save(
             ExecutionPositionSnapshot(
                 symbol=symbol,
                 quantity=quantity,
@@ -133,7 +133,7 @@ class ExecutionPositionSnapshotsRepository(SnapshotsRepository[ExecutionPosition
             for symbol, position in stored.items()
             if position.quantity and symbol not in at_broker
         }
-        self.upsert_many([*saved.values(), *cleared.values()])
+        self._save_all([*saved.values(), *cleared.values()], environment)
         return BrokerSync(saved=sorted(saved), cleared=sorted(cleared))
 
     def delete_flat_older_than(self, environment: Environment | str, before: date | datetime) -> int:

@@ -10,14 +10,12 @@ from uuid import UUID
 from cream_plugins.core_trading.execution_tables import named_environment
 from cream_store import (
     UNSET,
-    Changes,
     EnumField,
     Environment,
     EnvironmentField,
-    Filters,
     Record,
-    Repository,
     Row,
+    TableAccess,
     TextField,
     TimestampField,
     Unset,
@@ -87,7 +85,7 @@ class ExecutionRecoveryState(Record):
         return self.status in (ExecutionRecoveryStatus.NEEDS_ATTENTION, ExecutionRecoveryStatus.ERROR)
 
 
-class ExecutionRecoveryStateRepository(Repository[ExecutionRecoveryState, Filters, Changes]):
+class ExecutionRecoveryStateRepository(TableAccess[ExecutionRecoveryState]):
     """The state of each environment's engine: one row each, made when it is first written."""
 
     row = ExecutionRecoveryStateRow
@@ -95,9 +93,9 @@ class ExecutionRecoveryStateRepository(Repository[ExecutionRecoveryState, Filter
     def get(self, environment: Environment | str) -> ExecutionRecoveryState:
         """The environment's state; of one that was never written, a new one of status unknown, which is not stored."""
         named = named_environment(environment)
-        return self.find_by_id(named) or ExecutionRecoveryState(environment=named)
+        return self._find_by_key(named) or ExecutionRecoveryState(environment=named)
 
-    def update(  # type: ignore[override]  # a snapshot's outcome rather than any columns
+    def update(
         self,
         environment: Environment | str,
         status: ExecutionRecoveryStatus | str,

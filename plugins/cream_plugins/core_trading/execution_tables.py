@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import Any, TypedDict, TypeVar
-
-import peewee
-from peewee import EXCLUDED
+from typing import Any, TypeVar
 
 from cream_store import (
     ChoiceField,
@@ -19,18 +16,14 @@ from cream_store import (
     ConstraintViolationError,
     Environment,
     EnvironmentMismatchError,
-    Filters,
     InvalidDataError,
     NumericField,
-    Param,
     QueryBuilder,
     Record,
-    Repository,
+    TableAccess,
     transactional,
-    utc_now,
 )
 from cream_store.queries import Condition
-from cream_store.repository import Key
 from cream_store.row import key_of, table_of
 from cream_store.table_access import chunks
 from cream_store.url import Kind
@@ -73,74 +66,64 @@ def named_environment(environment: Environment | str) -> Environment:
     return named
 
 
-class NoChanges(TypedDict):
-    """What `update` can change of rows that are only saved whole: nothing."""
-
-
-class SnapshotsRepository(Repository[R, Filters, NoChanges]):
+class SnapshotsAccess(TableAccess[R]):
     """Rows that are saved over and over, each over the last one, found by their key and environment.
 
-    The environment is no part of the key: a row of the other one is in the way, which is an error. Unlike elsewhere, it
-    has to be named even where a key is given.
+    The environment is no part of the key: a row of the other one is in the way, which is an error.
     """
 
-    def find_by_id(self, id: Key, environment: Environment | str) -> R | None:  # type: ignore[override]  # as said
-        """The record with that key, or None."""
-        return self._first(self._matching(environment, **self._key_is(id)))
+    stamped_on_upsert = ("updated_at",)
 
-    def find_by_id_or_raise(self, id: Key, environment: Environment | str) -> R:  # type: ignore[override]  # as said
+    def find_by_id(self, id: str, environment: Environment | str) -> R | None:
+        """The record with that key, or None."""
+        return self._first(self._with_key(id, environment))
+
+    def find_by_id_or_raise(self, id: str, environment: Environment | str) -> R:
         """The record with that key. Raises NotFoundError."""
         return self.find_by_id(id, environment) or self._raise_not_found(id)
 
-    def exists(self, id: Key, environment: Environment | str) -> bool:  # type: ignore[override]  # as said
+    def exists(self, id: str, environment: Environment | str) -> bool:
         """Whether there is a record with that key, readable or not."""
-        return self.count_of(self._matching(environment, **self._key_is(id))) > 0
+        return self.count_of(self._with_key(id, environment)) > 0
 
-    def delete(self, id: Key, environment: Environment | str) -> bool:  # type: ignore[override]  # as said
+    def delete(self, id: str, environment: Environment | str) -> bool:
         """Deletes the record with that key; False when there is none."""
-        return self._delete(self._matching(environment, **self._key_is(id))) > 0
+        return self._delete(self._with_key(id, environment)) > 0
 
-    def upsert(self, record: R) -> R:
-        """Saves one record and returns the one that is stored then, which is the stored one if that may not go.
+    def _save(self, record: R) -> R:
+        """Saves a record and returns the one that is stored then, which is the stored one if that may not go.
 
         Raises ConstraintViolationError when a row of the other environment has the key.
         """
         self._guard(record)
         while True:
-            if written := self._write([record]):
+            if written := self._write([self._stamped(record)], over_stored=True):
                 return written[0]
             if kept := self._kept_instead_of([record]):
                 return self._decode(kept)[0]
             # else it was deleted between the two statements
 
     @transactional
-    def upsert_many(self, records: Iterable[R]) -> int:
-        """Saves records, all or none, each as `upsert` does, and returns how many were given."""
+    def _save_all(self, records: Iterable[R], environment: Environment | str) -> int:
+        """Saves records, all or none, each as `_save` does, and returns how many were given.
+
+        Raises EnvironmentMismatchError for a record of another environment than the named one.
+        """
         rounds: list[dict[Any, R]] = []
-        given = 0
-        for record in self._guarded(records):
-            given += 1
+        given = self._all_of(environment, records)
+        for record in self._guarded(given):
             key = self._encoded_key(record)
             # One statement can't write a row twice: a repeated key goes to the next round, where the rule meets it.
             free = next((one for one in rounds if key not in one), None)
             if free is None:
                 rounds.append(free := {})
-            free[key] = record
+            free[key] = self._stamped(record)
         for one in rounds:
             # In the order of the keys, so that two engines queue instead of locking each other out.
             for chunk in chunks(one[key] for key in sorted(one)):
-                written = {self._encoded_key(record) for record in self._write(chunk)}
+                written = {self._encoded_key(record) for record in self._write(chunk, over_stored=True)}
                 self._kept_instead_of([record for record in chunk if self._encoded_key(record) not in written])
-        return given
-
-    # For the repositories
-
-    def _may_overwrite(self) -> Any:
-        """The condition on a stored row's columns and those of the new one, `EXCLUDED`, for the new to replace it."""
-        return self._column("environment") == EXCLUDED.environment
-
-    def _save_all(self, records: Iterable[R], environment: Environment | str) -> int:
-        return self.upsert_many(self._all_of(environment, records))
+        return len(given)
 
     def _all_of(self, environment: Environment | str, records: Iterable[R]) -> list[R]:
         """The records, which all belong to the environment. Raises EnvironmentMismatchError."""
@@ -160,41 +143,12 @@ class SnapshotsRepository(Repository[R, Filters, NoChanges]):
         values = {"environment": named_environment(environment), **values}
         return QueryBuilder(tuple(Condition(name, "=", value) for name, value in values.items()))
 
-    # The rest is how it is done
-
-    def _key_is(self, id: Key) -> dict[str, Key]:
-        return {key_of(self.row).record_name: id}
+    def _with_key(self, id: str, environment: Environment | str) -> QueryBuilder:
+        return self._matching(environment, **{key_of(self.row).record_name: id})
 
     def _encoded_key(self, record: R) -> Any:
         key = key_of(self.row)
         return key.encode(getattr(record, key.record_name))
-
-    def _write(self, records: Sequence[R]) -> list[R]:
-        """Writes the records with one statement and returns those that it wrote, as they are stored."""
-        key = key_of(self.row)
-
-        def build() -> peewee.Node:
-            rows = [
-                {column: Param(f"{name} {i}", column) for name, column in self._columns.items()}
-                for i in range(len(records))
-            ]
-            return (
-                self.row.insert_many(rows)
-                .on_conflict(
-                    conflict_target=[key],
-                    preserve=[column for column in self._columns.values() if column is not key],
-                    where=self._may_overwrite(),
-                )
-                .returning(*self._columns.values())
-            )
-
-        now = utc_now()
-        values = {
-            f"{name} {i}": now if name == "updated_at" else getattr(record, name)
-            for i, record in enumerate(records)
-            for name in self._columns
-        }
-        return self._fetch(self._statement(("write", len(records)), build), values)
 
     def _kept_instead_of(self, records: Sequence[R]) -> list[tuple[Any, ...]]:
         """The stored rows that records could not replace. Raises ConstraintViolationError for another environment's."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cream_plugins import core_trading
-from cream_store import Repository, Row, hookimpl
+from cream_store import Row, TableAccess, hookimpl
 
 
 @hookimpl
@@ -25,7 +25,7 @@ def cream_store_rows() -> list[type[Row]]:
 
 
 @hookimpl
-def cream_store_repositories() -> list[type[Repository[Any, Any, Any]]]:
+def cream_store_repositories() -> list[type[TableAccess[Any]]]:
     return [
         core_trading.ConfigVersionsRepository,
         core_trading.CyclesRepository,

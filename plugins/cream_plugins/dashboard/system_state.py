@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, TypedDict
 from uuid import UUID
 
-from peewee import EXCLUDED, Case, Node, fn
+from peewee import EXCLUDED, Case, fn
 
 from cream_plugins.vocabulary import CyclePhase
 from cream_store import (
@@ -16,11 +16,9 @@ from cream_store import (
     EnumField,
     Environment,
     EnvironmentField,
-    Param,
     Record,
     Repository,
     Row,
-    Statement,
     TextField,
     TimestampField,
     UUIDField,
@@ -28,8 +26,6 @@ from cream_store import (
     record,
     utc_now,
 )
-from cream_store.fields import Column
-from cream_store.row import columns_of
 
 
 class SystemStatus(StrEnum):
@@ -92,38 +88,20 @@ class SystemStateChanges(TypedDict, total=False):
     error_message: str | None
 
 
-def _upsert(written: Sequence[Column], computed: Mapping[Column, Node]) -> Node:
-    """Inserts a state, or writes some of its columns over the stored one, which a computed column may look at."""
-    columns = columns_of(SystemStateRow)
-    insert = SystemStateRow.insert({column: Param(name, column) for name, column in columns.items()})
-    return insert.on_conflict(
-        conflict_target=[SystemStateRow.environment],
-        preserve=[*written, SystemStateRow.updated_at],
-        update=computed,
-    ).returning(*columns.values())
-
-
-def _upsert_phase() -> Node:
-    stored = SystemStateRow
-    is_the_same = (stored.last_cycle_id == EXCLUDED.last_cycle_id) & (stored.current_phase == EXCLUDED.current_phase)
-    start = fn.COALESCE(stored.phase_started_at, EXCLUDED.phase_started_at)
-    return _upsert(
-        [stored.last_cycle_id, stored.current_phase],
-        {
-            stored.phase_started_at: Case(None, [(is_the_same, start)], EXCLUDED.phase_started_at),
-            stored.last_cycle_time: fn.COALESCE(EXCLUDED.last_cycle_time, stored.last_cycle_time),
-        },
-    )
-
-
-def _upsert_without_error() -> Node:
-    stored = SystemStateRow
-    status = Case(None, [(stored.status == SystemStatus.ERROR, EXCLUDED.status)], stored.status)
-    return _upsert([stored.error_message], {stored.status: status})
-
-
-_UPSERT_PHASE: Final = Statement(_upsert_phase)
-_UPSERT_WITHOUT_ERROR: Final = Statement(_upsert_without_error)
+_IS_THE_SAME_PHASE: Final = (SystemStateRow.last_cycle_id == EXCLUDED.last_cycle_id) & (
+    SystemStateRow.current_phase == EXCLUDED.current_phase
+)
+_OF_A_PHASE: Final = {
+    "phase_started_at": Case(
+        None,
+        [(_IS_THE_SAME_PHASE, fn.COALESCE(SystemStateRow.phase_started_at, EXCLUDED.phase_started_at))],
+        EXCLUDED.phase_started_at,
+    ),
+    "last_cycle_time": fn.COALESCE(EXCLUDED.last_cycle_time, SystemStateRow.last_cycle_time),
+}
+_OF_NO_ERROR: Final = {
+    "status": Case(None, [(SystemStateRow.status == SystemStatus.ERROR, EXCLUDED.status)], SystemStateRow.status)
+}
 
 
 class SystemStateRepository(Repository[SystemState, SystemStateFilters, SystemStateChanges]):
@@ -163,15 +141,17 @@ class SystemStateRepository(Repository[SystemState, SystemStateFilters, SystemSt
         With the phase `complete`, now is the time of the last cycle, too.
         """
         now = utc_now()
-        state = SystemState(
+        new = SystemState(
             environment=self.one_environment_of(environment),
-            last_cycle_id=UUID(SystemStateRow.last_cycle_id.encode(cycle_id)),
             last_cycle_time=now if phase == CyclePhase.COMPLETE else None,
-            current_phase=CyclePhase(SystemStateRow.current_phase.encode(phase)),
             phase_started_at=now,
-            updated_at=now,
         )
-        return self._upsert_by(_UPSERT_PHASE, state)
+        # Encoded here, because a report has both: None is none.
+        changes = {
+            "last_cycle_id": SystemStateRow.last_cycle_id.encode(cycle_id),
+            "current_phase": SystemStateRow.current_phase.encode(phase),
+        }
+        return self._upsert_changes(new, changes, _OF_A_PHASE)
 
     def clear_cycle(self, environment: Environment | str | None = None) -> SystemState:
         """Records that no cycle runs. What is known of the last and the next one stays."""
@@ -183,8 +163,5 @@ class SystemStateRepository(Repository[SystemState, SystemStateFilters, SystemSt
 
     def clear_error(self, environment: Environment | str | None = None) -> SystemState:
         """Clears the error message. The system is stopped then, unless somebody has given it another status already."""
-        return self._upsert_by(_UPSERT_WITHOUT_ERROR, SystemState(environment=self.one_environment_of(environment)))
-
-    def _upsert_by(self, statement: Statement, state: SystemState) -> SystemState:
-        self._guard(state)
-        return self._fetch(statement, state.as_dict())[0]
+        new = SystemState(environment=self.one_environment_of(environment))
+        return self._upsert_changes(new, {"error_message": None}, _OF_NO_ERROR)
