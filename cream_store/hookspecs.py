@@ -17,6 +17,7 @@ import pluggy
 if TYPE_CHECKING:
     from cream_store.row import Row
     from cream_store.seeding import SeedStep
+    from cream_store.store import Store
     from cream_store.table_access import TableAccess
 
 PROJECT: Final = "cream_store"
@@ -44,3 +45,12 @@ def cream_store_seed_steps() -> Iterable[SeedStep]:  # type: ignore[empty-body] 
 @hookspec
 def cream_store_requires() -> Iterable[str]:  # type: ignore[empty-body]  # as above
     """Return the names of the plugins whose tables this plugin's tables refer to."""
+
+
+@hookspec(firstresult=True)
+def cream_store_demo(store: Store, story: Any) -> Iterable[Any]:  # type: ignore[empty-body]  # as above
+    """Add the plugin's part to `cream-store demo`: store something, and return what to show of it.
+
+    `story` is a `Story`, and what is returned are `Section`s; both are in `cream_plugins.vocabulary.demo`, as this
+    package knows nothing of trading. Import what the part needs inside the function: a service never calls it.
+    """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -33,6 +33,7 @@ class Plugin:
     rows: tuple[type[Row], ...]
     repositories: tuple[type[TableAccess[Any]], ...]
     seed_steps: tuple[SeedStep, ...] = ()
+    demo: Callable[..., Any] | None = field(default=None, compare=False, repr=False)  # see hookspecs.cream_store_demo
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -121,6 +122,7 @@ def _load(name: str, entry_point: importlib.metadata.EntryPoint) -> Plugin:
         rows=rows,
         repositories=repositories,
         seed_steps=seed_steps,
+        demo=manager.hook.cream_store_demo if manager.hook.cream_store_demo.get_hookimpls() else None,
     )
 
 

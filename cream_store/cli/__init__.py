@@ -83,7 +83,7 @@ def _load(entry_point: importlib.metadata.EntryPoint) -> click.Command:
 
 _EPILOG = """\b
 Examples:
-  cream-store demo                       one trading cycle on an embedded database
+  cream-store demo                       a trading cycle, and what each plugin stores of it
   cream-store plugins list               what is installed
   cream-store db push                    create the tables of the current environment
   cream-store db health --env LIVE       does the LIVE database answer?

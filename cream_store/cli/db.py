@@ -13,6 +13,7 @@ from cream_store.cli.options import (
     json_option,
     open_store,
     plugin_option,
+    refuse_lives_database,
     refuse_unnamed_live,
 )
 from cream_store.environment import Environment
@@ -75,7 +76,7 @@ def push(
         refuse_unnamed_live(environment)
     with open_store(environment, plugins) as store:
         if not dry_run:
-            _refuse_lives_database(store)
+            refuse_lives_database(store)
         plan = store.plan(allowed) if dry_run else store.push(allowed)
         _mention_unused(allowed, plan)
         if as_json:
@@ -145,7 +146,7 @@ def reset(
     """
     refuse_unnamed_live(environment)
     with open_store(environment, plugins) as store:
-        _refuse_lives_database(store)
+        refuse_lives_database(store)
         _confirm_reset(store, yes, confirm)
         plan = store.reset(terminate=terminate)
         if not as_json:
@@ -263,22 +264,6 @@ def health(environment: Environment | None, as_json: bool) -> None:
         click.echo(f"{database.environment} {database.url.display}: {state}")
     if reason is not None:
         raise click.exceptions.Exit(1)
-
-
-def _refuse_lives_database(store: Store) -> None:
-    """PAPER may work in LIVE's database when it has none of its own, but not change its schema or empty it."""
-    from cream_store.schema import read_stamp
-
-    database = store.database
-    if database.location.is_live_fallback and read_stamp(database) != Environment.PAPER and _has_tables(store):
-        raise click.UsageError(
-            f"PAPER has no database of its own, and {database.url.display} is LIVE's; set DATABASE_URL_PAPER, or, to"
-            " change LIVE, say so: --env LIVE"
-        )
-
-
-def _has_tables(store: Store) -> bool:
-    return bool(store.database.existing_tables([*store.owners]))
 
 
 def _mention_unused(allowed: tuple[str, ...], plan: Plan) -> None:

@@ -211,6 +211,7 @@ class TestFaultyPlugins:
             ("def cream_store_requires(): return 'core-trading'", "cream_store_requires returns text, not a list"),
             ("def cream_store_requires(): return [None]", "cream_store_requires returns a list with None"),
             ("def cream_store_seed_steps(): return [print]", "cream_store_seed_steps returns a list with"),
+            ("def cream_store_demo(store, tale): return []", "Argument(s) {'tale'}"),
         ],
     )
     def test_one_with_a_wrong_hook_is_named_with_the_reason(self, shelf: Shelf, hook: str, reason: str) -> None:

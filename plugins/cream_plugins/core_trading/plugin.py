@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cream_plugins import core_trading
+<<<<<<< HEAD
 from cream_store import Row, TableAccess, hookimpl
+=======
+from cream_store import Repository, Row, Store, hookimpl
+
+if TYPE_CHECKING:
+    from cream_plugins.vocabulary.demo import Section, Story
+>>>>>>> 31cdf07 (Demo: each loaded plugin adds its part, by a hook that any plugin can implement)
 
 
 @hookimpl
@@ -38,3 +45,10 @@ def cream_store_repositories() -> list[type[TableAccess[Any]]]:
         core_trading.ExecutionPositionSnapshotsRepository,
         core_trading.ExecutionRecoveryStateRepository,
     ]
+
+
+@hookimpl
+def cream_store_demo(store: Store, story: Story) -> list[Section]:
+    from cream_plugins.core_trading.demo.report import tell
+
+    return tell(store, story)

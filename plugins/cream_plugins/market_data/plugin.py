@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cream_plugins import market_data
-from cream_store import Repository, Row, hookimpl
+from cream_store import Repository, Row, Store, hookimpl
+
+if TYPE_CHECKING:
+    from cream_plugins.vocabulary.demo import Section, Story
 
 
 @hookimpl
@@ -28,3 +31,10 @@ def cream_store_repositories() -> list[type[Repository[Any, Any, Any]]]:
         market_data.RegimeLabelsRepository,
         market_data.UniverseCacheRepository,
     ]
+
+
+@hookimpl
+def cream_store_demo(store: Store, story: Story) -> list[Section]:
+    from cream_plugins.market_data.demo import tell
+
+    return tell(store, story)

@@ -133,7 +133,7 @@ class CandleReader:
 
     def _timestamp(self, line: Sequence[Any]) -> datetime:
         values = [line[position] for position in self._times]
-        moment = _moment(values[0] if len(values) == 1 else " ".join(str(value).strip() for value in values))
+        moment = moment_of(values[0] if len(values) == 1 else " ".join(str(value).strip() for value in values))
         try:
             return moment.astimezone(UTC) if moment.tzinfo else _at_home(moment, self._zone)
         except OverflowError:
@@ -170,7 +170,8 @@ def _rounded(number: Decimal, column: NumericField) -> Decimal:
         return number
 
 
-def _moment(value: Any) -> datetime:
+def moment_of(value: Any) -> datetime:
+    """The time that a value shows, without an offset if it has none. Raises InvalidDataError for what shows none."""
     if isinstance(value, datetime):
         return value
     if isinstance(value, date):

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from cream_store.cli.options import environment_option, open_store
+from cream_store.cli.options import environment_option, open_store, plugin_option, refuse_lives_database
 from cream_store.environment import Environment
+from cream_store.errors import PluginError
+
+if TYPE_CHECKING:
+    from cream_store.store import Store
 
 _NEXT = """\
 What to try next:
-  cream-store demo --prices FILE         another CSV file with Open, High, Low, Close, Volume
-  cream-store db health                  does the database answer?
-  cream-store plugins list               what is installed
-  DATABASE_URL_PAPER=postgresql://...    the same on PostgreSQL"""
+  cream-store demo --prices FILE           other prices, from a CSV file
+  cream-store demo --plugin core-trading   the cycle alone
+  cream-store plugins list                 what is installed
+  cream-store db health                    does the database answer?
+  DATABASE_URL_PAPER=postgresql://...      the same on PostgreSQL"""
 
 
 @click.command(
@@ -22,36 +28,59 @@ What to try next:
 Examples:
   cream-store demo
   cream-store demo --prices my-prices.csv --symbol MYX
+  cream-store demo --plugin thesis --plugin audit
   DATABASE_URL_PAPER=postgresql://localhost/cream_paper cream-store demo
 """
 )
 @environment_option
+@plugin_option
 @click.option(
     "--prices",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A CSV file of OHLCV bars; by default 420 days of GOOG.",
 )
 @click.option("--symbol", help="The instrument; by default, the first word of the file's name.")
-def demo(environment: Environment | None, prices: Path | None, symbol: str | None) -> None:
+def demo(environment: Environment | None, plugins: tuple[str, ...], prices: Path | None, symbol: str | None) -> None:
     """Run one trading cycle on real prices and show what it stored.
 
     A worker reads prices, follows a simple rule (moving averages, a stop by volatility), has agents vote on each
     decision, and sends the approved ones as orders, which are filled at the next price. Nothing leaves this machine:
     there is no broker. Each run adds a cycle. LIVE is refused.
+
+    Each other plugin that is loaded adds its part: market-data stores the prices as candles, thesis follows the last
+    trade through its states, dashboard raises an alert, audit keeps the trail, and a plugin of your own does what its
+    hook cream_store_demo says. A part that fails is undone and named at the end, and the exit code is 1.
     """
     from rich.console import Console
 
+    from cream_plugins.core_trading.demo.parts import tell_all
     from cream_plugins.core_trading.demo.prices import SAMPLE, read_bars
-    from cream_plugins.core_trading.demo.report import show
+    from cream_plugins.core_trading.demo.rendering import show
     from cream_plugins.core_trading.demo.worker import Worker
+    from cream_store.plugins import selected_names
 
     if (environment or Environment.current()) is Environment.LIVE:
         raise click.UsageError("the demo makes up trades, so it never runs on LIVE; use --env PAPER")
     path = prices or SAMPLE
     bars = read_bars(path)
-    with open_store(environment) as store:
+    selected = selected_names(plugins or None)
+    with open_store(environment, (*selected, "core-trading") if selected else ()) as store:
+        refuse_lives_database(store)
         store.push()
         worker = Worker(store, Environment.PAPER, (symbol or path.stem.split("_")[0]).upper(), bars)
-        cycle = worker.run()
-        show(store, cycle, Console())
-    click.echo(f"\n{_NEXT}")
+        console = Console()
+        with console.status(f"A cycle runs over {len(bars):,} prices ..."):
+            parts = tell_all(store, worker.run())
+        show(parts.sections, console)
+        click.echo(f"\n{_described(store)}\n\n{_NEXT}")
+    if parts.failures:
+        failed = "\n".join(f"  {name}: {type(error).__name__}: {error}" for name, error in parts.failures)
+        raise PluginError(f"the parts of these plugins failed and were undone:\n{failed}") from parts.failures[0][1]
+
+
+def _described(store: Store) -> str:
+    pool = store.pool_stats()
+    return (
+        f"Stored in {store.database.url.display}.\n"
+        f"Pool: {pool.total} of {pool.size} connections, {pool.idle} idle, {pool.waiting} waiting."
+    )

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Final
 
+from cream_plugins.vocabulary.demo import Bar
 from cream_store import InvalidDataError
 
 SAMPLE: Final = Path(__file__).parent.parent / "data" / "goog_1d.csv"
 """Alphabet's daily prices from June 2011 to January 2013."""
 
 _NUMBERS: Final = ("open", "high", "low", "close", "volume")
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """The prices of one period, in the instrument's currency."""
-
-    time: str  # as the file writes it
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal
 
 
 def read_bars(path: Path) -> list[Bar]:

@@ -20,7 +20,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import Final
 
-from cream_plugins.core_trading.demo.prices import Bar
+from cream_plugins.vocabulary.demo import Bar
 
 FAST: Final = 10
 SLOW: Final = 30

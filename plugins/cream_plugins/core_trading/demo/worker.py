@@ -21,11 +21,11 @@ from cream_plugins.core_trading.decisions import (
     DecisionStatus,
 )
 from cream_plugins.core_trading.demo import strategy
-from cream_plugins.core_trading.demo.prices import Bar
 from cream_plugins.core_trading.demo.strategy import Orientation, Signal, Trade
 from cream_plugins.core_trading.orders import Order, OrderSide, OrdersRepository, OrderStatus, OrderType
 from cream_plugins.core_trading.portfolio_snapshots import PortfolioSnapshot, PortfolioSnapshotsRepository
 from cream_plugins.vocabulary import AgentType
+from cream_plugins.vocabulary.demo import Bar, RoundTrip, Story
 from cream_store import Environment, InvalidDataError, Store
 
 STRATEGY_FAMILY: Final = "moving-average crossing"
@@ -67,11 +67,13 @@ class Worker:
     symbol: str
     bars: Sequence[Bar]
     account: Account = field(default_factory=Account)
-    trade: Trade | None = None
+    plan: Trade | None = None  # of the position that is held, or was last
+    entry: tuple[Decision, Decimal] | None = None  # into the position that is held, and its price
     decisions: list[Decision] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
+    trades: list[RoundTrip] = field(default_factory=list)  # that are over
 
-    def run(self) -> Cycle:
+    def run(self) -> Story:
         """One whole cycle. If it fails half-way, the cycle is stored as failed with its error, which goes on."""
         cycles = self.store[CyclesRepository]
         cycle = cycles.start(self.environment, total_symbols=1, config_version="demo")
@@ -79,10 +81,17 @@ class Worker:
             self._observe(cycle)
             self._orient_decide_act(cycle)
             self._take_snapshot()
-            return cycles.complete(cycle.id, self._result())
+            cycles.complete(cycle.id, self._result())
         except Exception as error:
             cycles.fail(cycle.id, f"{type(error).__name__}: {error}", stack=traceback.format_exc())
             raise
+        return Story(
+            environment=self.environment,
+            symbol=self.symbol,
+            cycle_id=cycle.id,
+            bars=tuple(self.bars),
+            trades=tuple(self.trades),
+        )
 
     def _observe(self, cycle: Cycle) -> None:
         if len(self.bars) <= strategy.SLOW:
@@ -120,6 +129,8 @@ class Worker:
         self.account.mark(strategy.price(bar.close))
         planned = strategy.plan(bar, now)
         size = strategy.size(planned, self.account.equity, self.account.cash) if is_entry else self.account.shares
+        if is_entry:
+            self.plan = planned
         decision = self.store[DecisionsRepository].create(
             Decision(
                 cycle_id=cycle.id,
@@ -207,6 +218,7 @@ class Worker:
         filled = orders.update_fill(order.id, order.quantity, price, commission)
         self.orders.append(filled)
         self._settle(filled, price, commission)
+        self._remember(decision, price)
         self.decisions[-1] = self.store[DecisionsRepository].update_status(decision.id, DecisionStatus.EXECUTED)
         self._tell(cycle, CycleEventType.ORDER, CyclePhase.ACT, f"{side} {order.quantity} filled at {price}")
 
@@ -215,6 +227,27 @@ class Worker:
         self.account.cash -= signed * price + commission
         self.account.shares += signed
         self.account.mark(price)
+
+    def _remember(self, decision: Decision, price: Decimal) -> None:
+        """Keeps an entry until its exit makes it a round trip."""
+        if decision.action is DecisionAction.BUY:
+            self.entry = (decision, price)
+        elif self.entry is not None and self.plan is not None:
+            entry, entry_price = self.entry
+            self.entry = None
+            self.trades.append(
+                RoundTrip(
+                    quantity=decision.size,
+                    confidence=entry.confidence_score,
+                    entry_price=entry_price,
+                    entry_bar=entry.metadata["bar"],
+                    stop=self.plan.stop,
+                    target=self.plan.target,
+                    exit_price=price,
+                    exit_bar=decision.metadata["bar"],
+                    exit_signal=decision.metadata["signal"],
+                )
+            )
 
     def _take_snapshot(self) -> None:
         account = self.account
