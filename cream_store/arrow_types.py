@@ -1,0 +1,78 @@
+"""Which Arrow type a column's values have: the one mapping, for reading tables and for writing them.
+
+Importing this module needs pyarrow, which the extra `arrow` brings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Final
+
+from cream_store.errors import ConfigurationError
+from cream_store.fields import (
+    BooleanField,
+    EnumField,
+    ForeignKey,
+    IntegerField,
+    JSONField,
+    NumericField,
+    SecretField,
+    TextField,
+    TimestampField,
+    UUIDField,
+)
+from cream_store.row import StoredColumn
+
+try:
+    import pyarrow as pa
+except ImportError as error:
+    raise ConfigurationError("Arrow tables need pyarrow; install it: pip install cream-store[arrow]") from error
+
+MOMENT: Final = pa.timestamp("us", tz="UTC")
+_DIGITS_OF_64_BITS = 18
+"""Whole numbers of so many digits fit into 64 bits."""
+
+
+def arrow_schema(columns: Mapping[str, StoredColumn], *, floats: bool = False) -> pa.Schema:
+    """The fields of a table with these columns, by the names that records give them."""
+    return pa.schema([(name, arrow_type(column, floats=floats)) for name, column in columns.items()])
+
+
+def arrow_type(column: StoredColumn, *, floats: bool = False) -> pa.DataType:
+    """The type of the column's values: exact, or with `floats` 64-bit floats for numbers with decimals.
+
+    | column | type |
+    |---|---|
+    | numbers with decimals | `decimal128(precision, scale)`; with `floats`, `float64` |
+    | whole numbers | `int32`, `int64`; beyond 18 digits `decimal128(precision, 0)` |
+    | moments, and days that are stored as their first moment | `timestamp[us, UTC]` |
+    | days | `date32` |
+    | enums | `dictionary<int8, string>`, with all values in their declared order |
+    | text, UUIDs, JSON documents | `string` |
+
+    Raises InvalidDataError for a secret, which has no place in a table, and for a column type of unknown values.
+    """
+    if isinstance(column, ForeignKey):
+        return arrow_type(column.rel_field, floats=floats)
+    match column:
+        case SecretField():
+            return column.refuse("a secret has no place in an Arrow table")
+        case BooleanField() | IntegerField() if column.value_type is bool:
+            return pa.bool_()
+        case IntegerField():
+            return pa.int32() if column.bits <= 32 else pa.int64()
+        case NumericField(scale=0) if column.precision <= _DIGITS_OF_64_BITS:
+            return pa.int64()
+        case NumericField():
+            return pa.float64() if floats else pa.decimal128(column.precision, column.scale)
+        case TimestampField():
+            return MOMENT
+        case EnumField():
+            return pa.dictionary(pa.int8(), pa.string())
+        case TextField() | UUIDField() | JSONField():
+            return pa.string()
+        case _ if column.value_type is date:
+            return pa.date32()
+        case _:
+            return column.refuse("has no Arrow type")
