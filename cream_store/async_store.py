@@ -29,12 +29,12 @@ from cream_store.backend import Connection, Database
 from cream_store.environment import Environment
 from cream_store.errors import PoolTimeoutError, RetryableTransactionError, StoreError, TransactionError
 from cream_store.pool import PoolStats
-from cream_store.repository import Repository
 from cream_store.store import Store
+from cream_store.table_access import TableAccess
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Repo = TypeVar("Repo", bound=Repository[Any, Any, Any])
+Repo = TypeVar("Repo", bound=TableAccess[Any])
 
 INTERRUPT_AGAIN = 0.05
 """Seconds after which a cancelled call that still runs is interrupted again: it may have begun another statement."""

@@ -5,14 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cream_plugins import core_trading
-<<<<<<< HEAD
-from cream_store import Row, TableAccess, hookimpl
-=======
-from cream_store import Repository, Row, Store, hookimpl
+from cream_store import Row, Store, TableAccess, hookimpl
 
 if TYPE_CHECKING:
     from cream_plugins.vocabulary.demo import Section, Story
->>>>>>> 31cdf07 (Demo: each loaded plugin adds its part, by a hook that any plugin can implement)
 
 
 @hookimpl
