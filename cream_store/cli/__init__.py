@@ -16,7 +16,11 @@ from cream_store.errors import StoreError
 
 COMMAND_GROUP: Final = "cream_store.commands"
 
-_OWN_COMMANDS: Final = {"db": "cream_store.cli.db", "plugins": "cream_store.cli.plugins"}
+_OWN_COMMANDS: Final = {
+    "db": "cream_store.cli.db",
+    "doctor": "cream_store.cli.doctor",
+    "plugins": "cream_store.cli.plugins",
+}
 
 
 class _Commands(click.Group):
@@ -84,6 +88,7 @@ def _load(entry_point: importlib.metadata.EntryPoint) -> click.Command:
 _EPILOG = """\b
 Examples:
   cream-store demo                       a trading cycle, and what each plugin stores of it
+  cream-store doctor                     is everything as it should be?
   cream-store plugins list               what is installed
   cream-store db push                    create the tables of the current environment
   cream-store db health --env LIVE       does the LIVE database answer?

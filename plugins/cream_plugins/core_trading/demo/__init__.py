@@ -19,7 +19,7 @@ What to try next:
   cream-store demo --prices FILE           other prices, from a CSV file
   cream-store demo --plugin core-trading   the cycle alone
   cream-store plugins list                 what is installed
-  cream-store db health                    does the database answer?
+  cream-store doctor                       is everything as it should be?
   DATABASE_URL_PAPER=postgresql://...      the same on PostgreSQL"""
 
 
