@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from cream_store.environment import Environment
 from cream_store.errors import ConfigurationError
@@ -29,6 +30,15 @@ class _EnvironmentName(click.ParamType[Environment]):
         except ConfigurationError as error:
             self.fail(str(error), param, ctx)
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in Environment if name.startswith(incomplete.upper())]
+
+
+def _complete_plugin(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from cream_store.plugins import discover
+
+    return [name for name in discover() if name.startswith(incomplete)]
+
 
 def environment_option(command: Decorated) -> Decorated:
     """`--env`"""
@@ -44,6 +54,7 @@ def plugin_option(command: Decorated) -> Decorated:
         "plugins",
         multiple=True,
         metavar="NAME",
+        shell_complete=_complete_plugin,
         help="Only this plugin and what it requires; may be repeated. By default CREAM_PLUGINS, else all.",
     )(command)
 
