@@ -14,7 +14,7 @@ from cream_store.errors import ConstraintViolationError
 from cream_store.queries import QueryBuilder, query
 from cream_store.records import Record
 from cream_store.row import key_of, table_of
-from cream_store.statement import Param, for_update, params
+from cream_store.statement import Param, Statement, Values, for_update, params
 from cream_store.states import StateMachine
 from cream_store.table_access.reading import Reading
 from cream_store.table_access.table import Key
@@ -50,25 +50,35 @@ class Changing(Reading[R]):
         A `computed` column gets what an SQL expression gives, in which `Param(name)` is another column's new value. The
         expression is a constant of its module: the statement is compiled once for it.
         """
+        prepared = self._updating(builder, changes, computed or {}, returning=True)
+        return [] if prepared is None else self._fetch(*prepared)
+
+    def _update_all(self, builder: QueryBuilder, changes: Mapping[str, Any]) -> int:
+        """Like `_update_where`, for callers that need to know only how many records were changed."""
+        prepared = self._updating(builder, changes, {}, returning=False)
+        return 0 if prepared is None else prepared[0].change(self.database, prepared[1])
+
+    def _updating(
+        self, builder: QueryBuilder, changes: Mapping[str, Any], computed: Mapping[str, peewee.Node], returning: bool
+    ) -> tuple[Statement, Values] | None:
+        """The UPDATE and its values; None when no row can meet the conditions."""
         builder = self._own(builder)
         values = condition_values(self._column, builder)
         if values is None:
-            return []
+            return None
         if self.moved_on_update in self._columns:
             changes = {self.moved_on_update: utc_now(), **changes}
-        names, expressions = tuple(changes), dict(computed or {})
+        names = tuple(changes)
 
         def build() -> peewee.Node:
             given = params([(name, self._column(name)) for name in names])
-            return (
-                self.row.update({**given, **{self._column(name): node for name, node in expressions.items()}})
-                .where(*condition_nodes(self._column, builder))
-                .returning(*self._columns.values())
-            )
+            update = self.row.update({**given, **{self._column(name): node for name, node in computed.items()}})
+            update = update.where(*condition_nodes(self._column, builder))
+            return update.returning(*self._columns.values()) if returning else update
 
-        identities = tuple((name, id(node)) for name, node in expressions.items()) if expressions else ()
-        statement = self._statement(("update", names, identities, shape(builder)), build)
-        return self._fetch(statement, {**changes, **values})
+        identities = tuple((name, id(node)) for name, node in computed.items())
+        statement = self._statement(("update", returning, names, identities, shape(builder)), build)
+        return statement, {**changes, **values}
 
     def _move(
         self,

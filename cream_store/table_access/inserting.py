@@ -10,7 +10,7 @@ import peewee
 from peewee import EXCLUDED, fn
 
 from cream_store.clock import utc_now
-from cream_store.errors import ConstraintViolationError, RepositoryError
+from cream_store.errors import ConstraintViolationError, InvalidDataError, RepositoryError
 from cream_store.fields import SerialField
 from cream_store.records import Record
 from cream_store.row import StoredColumn, key_of, table_of
@@ -31,9 +31,31 @@ class Inserting(Table[R]):
     """Columns that an upsert leaves as they are stored when the record has no value for them."""
     stamped_on_upsert: ClassVar[tuple[str, ...]] = ()
     """Columns that an upsert sets to the current time, whatever the record says."""
+    beginning: ClassVar[Mapping[str, Any]] = {}
+    """What a new record has in the columns that tell what becomes of it: one that claims a history is refused."""
+    history_told_by: ClassVar[str] = ""
+    """The methods that write these columns, for the refusal."""
     overwrite_error: ClassVar[type[RepositoryError]] = ConstraintViolationError
     overwrite_refusal: ClassVar[str] = "a stored row with the same key belongs to another environment"
     """What an upsert raises, and says, when `_may_overwrite` forbids it."""
+
+    def _guarded(self, records: Iterable[R]) -> Iterator[R]:
+        for record in records:
+            self._guard(record)
+            yield record
+
+    def _guard(self, record: R) -> None:
+        """Refuses what is no record of this repository, one of another environment, or one with a history."""
+        if not isinstance(record, self.record):
+            raise InvalidDataError(f"needs a {self.record.__name__}, got {type(record).__name__}")
+        environment = getattr(record, "environment", None)
+        if environment is not None:
+            self._guard_environment(environment)
+        for name, value in self.beginning.items():
+            if (told := getattr(record, name)) != value:
+                self._column(name).refuse(
+                    f"a new record has {value}, got {told}; what becomes of it is told by {self.history_told_by}"
+                )
 
     def _insert(
         self,

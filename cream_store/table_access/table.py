@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
 from uuid import UUID
 
@@ -87,19 +87,6 @@ class Table(Generic[R]):
         if "environment" not in self._columns:
             return builder
         return builder.equals("environment", self.environment_of(environment))
-
-    def _guarded(self, records: Iterable[R]) -> Iterator[R]:
-        for record in records:
-            self._guard(record)
-            yield record
-
-    def _guard(self, record: R) -> None:
-        """Refuses what is no record of this repository, or one of another environment."""
-        if not isinstance(record, self.record):
-            raise InvalidDataError(f"needs a {self.record.__name__}, got {type(record).__name__}")
-        environment = getattr(record, "environment", None)
-        if environment is not None:
-            self._guard_environment(environment)
 
     def _guard_environment(self, environment: Environment) -> None:
         """Refuses to write rows of another environment than the database's."""

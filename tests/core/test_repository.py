@@ -287,6 +287,59 @@ class TestUpsert:
         assert [shelf.name for shelf in shelves.find_all(order_by="name")] == ["B", "C"]
 
 
+class LendingRepository(BooksRepository):
+    """Books that are new when they are stored: nobody has lent one, or counted its pages."""
+
+    row = BookRow
+    beginning = {"lent": False, "pages": None}
+    history_told_by = "lend and count_pages"
+
+    def lend(self, title: str) -> int:
+        return self._update_all(query().equals("title", title), {"lent": True})
+
+
+class TestHistory:
+    @pytest.fixture
+    def lending(self, books: BooksRepository) -> LendingRepository:
+        return LendingRepository(books.database)
+
+    @pytest.mark.parametrize("column", ["lent", "pages"])
+    def test_a_new_record_claims_none(self, lending: LendingRepository, column: str) -> None:
+        claiming: dict[str, Any] = {column: 1 if column == "pages" else True}
+        old = Book(**claiming)
+        for store in (
+            lambda: lending.create(old),
+            lambda: lending.create_many([Book(), old]),
+            lambda: lending.upsert(old),
+            lambda: lending.upsert_many([Book(), old]),
+        ):
+            with pytest.raises(InvalidDataError, match=f"books.{column}: .* told by lend and count_pages") as refused:
+                store()
+            assert (refused.value.table, refused.value.columns) == ("books", (column,))
+        assert lending.count() == 0
+
+    def test_nothing_is_no_answer_either(self, lending: LendingRepository) -> None:
+        unknown: Any = None
+        with pytest.raises(InvalidDataError, match="a new record has False, got None"):
+            lending.create(Book(lent=unknown))
+
+    def test_changes_tell_it(self, lending: LendingRepository) -> None:
+        book = lending.create(Book())
+        assert lending.update(book.id, {"lent": True}).lent
+
+    def test_changes_of_many_are_counted(self, lending: LendingRepository) -> None:
+        for title in "aab":
+            lending.create(Book(title=title, updated_at=NOON))
+        with clock_set_to(NOON + HOUR):
+            assert lending.lend("a") == 2
+        assert lending.lend("c") == 0
+        assert [(book.lent, book.updated_at) for book in lending.find_all(order_by="title")] == [
+            (True, NOON + HOUR),
+            (True, NOON + HOUR),
+            (False, NOON),
+        ]
+
+
 class FilledBooks(BooksRepository):
     """An upsert leaves the pages and the ISBN as they are stored when a record lacks them."""
 

@@ -144,7 +144,7 @@ def test_a_new_order_that_claims_a_history_is_refused(orders: OrdersRepository) 
             partial(orders.upsert_many, [an_order(), order]),
         ]
         for attempt in attempts:
-            with pytest.raises(InvalidDataError, match=f"orders.{column}: a new order has") as caught:
+            with pytest.raises(InvalidDataError, match=f"orders.{column}: a new record has") as caught:
                 attempt()
             assert caught.value.columns == (column,)
     assert orders.count() == 0

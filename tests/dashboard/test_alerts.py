@@ -74,7 +74,7 @@ def test_what_is_not_in_the_lists_is_refused(alerts: AlertsRepository, wrong: di
 
 @pytest.mark.parametrize("said", [{"acknowledged": True}, {"acknowledged_by": "ann"}, {"acknowledged_at": NOW}])
 def test_a_new_alert_is_unacknowledged(alerts: AlertsRepository, said: dict[str, Any]) -> None:
-    with pytest.raises(InvalidDataError, match="unacknowledged"):
+    with pytest.raises(InvalidDataError, match="told by acknowledge"):
         alerts.create(alert(**said))
 
 

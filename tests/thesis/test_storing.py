@@ -88,7 +88,7 @@ def test_a_new_thesis_that_claims_a_history_is_refused(theses: ThesisStateReposi
             partial(theses.upsert_many, [a_thesis(), thesis]),
         ]
         for attempt in attempts:
-            with pytest.raises(InvalidDataError, match=f"thesis_state.{column}: a new thesis has") as caught:
+            with pytest.raises(InvalidDataError, match=f"thesis_state.{column}: a new record has") as caught:
                 attempt()
             assert caught.value.columns == (column,)
     assert theses.count() == 0

@@ -83,7 +83,7 @@ class TwoFactorRepository(Repository[TwoFactor, TwoFactorFilters, TwoFactorChang
     def rotate_backup_codes(self, user_id: UUID | str, expected: Secret | str, backup_codes: Secret | str) -> bool:
         """Replaces a user's backup codes if they are the expected ones still, so that no code is used twice."""
         stored = query().exactly("user_id", user_id).exactly("backup_codes", expected)
-        return bool(self._update_where(stored, {"backup_codes": backup_codes}))
+        return self._update_all(stored, {"backup_codes": backup_codes}) > 0
 
     def find_by_user(self, user_id: UUID | str) -> TwoFactor | None:
         """A user's second factor, or None."""

@@ -99,6 +99,8 @@ class UsersRepository(Repository[User, UserFilters, UserChanges]):
     row = UserRow
     default_order = ("-created_at",)
     kept_on_conflict = ("id", "email", "email_verified", "two_factor_enabled", "created_at")
+    beginning = {"two_factor_enabled": False}
+    history_told_by = "TwoFactorRepository.enable"
 
     def find_by_email(self, email: str) -> User | None:
         """The user with that address, in any case. Raises InvalidDataError for text that is no address."""
@@ -142,8 +144,3 @@ class UsersRepository(Repository[User, UserFilters, UserChanges]):
         # No foreign key does it, and what is left could verify the next user of the address.
         VerificationsRepository(self.database).delete_many({"identifier": [user.email for user in deleted]})
         return len(deleted)
-
-    def _guard(self, record: User) -> None:
-        super()._guard(record)
-        if record.two_factor_enabled:
-            UserRow.two_factor_enabled.refuse("begins as False; TwoFactorRepository.enable sets it")

@@ -310,7 +310,7 @@ class WorkflowRepository(Repository[W, F, C]):
 
     def _archive_active(self, environment: Environment) -> None:
         active = query().equals("environment", environment).equals("status", ConfigStatus.ACTIVE)
-        self._update_where(active, {"status": ConfigStatus.ARCHIVED})
+        self._update_all(active, {"status": ConfigStatus.ARCHIVED})
 
     @transactional
     def _delete(self, builder: QueryBuilder) -> int:

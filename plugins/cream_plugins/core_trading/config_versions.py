@@ -13,7 +13,6 @@ from cream_store import (
     ConstraintViolationError,
     Environment,
     EnvironmentField,
-    InvalidDataError,
     JSONField,
     NotFoundError,
     QueryBuilder,
@@ -130,6 +129,8 @@ class ConfigVersionsRepository(Repository[ConfigVersion, ConfigVersionFilters, C
     default_order = ("-created_at",)
     filter_rules = {"from_date": since("created_at"), "to_date": until("created_at")}
     kept_on_conflict = ("id", "created_at", "active", "activated_at", "deactivated_at")
+    beginning = {"active": False, "activated_at": None, "deactivated_at": None}
+    history_told_by = "activate and deactivate"
 
     def get_active(self, environment: Environment | str | None = None) -> ConfigVersion | None:
         """The active version of one environment, if there is one."""
@@ -160,7 +161,7 @@ class ConfigVersionsRepository(Repository[ConfigVersion, ConfigVersionFilters, C
         self.database.advisory_lock(f"active config version of {version.environment}")
         now = utc_now()
         others = query().equals("environment", version.environment).equals("active", True).differs("id", version.id)
-        self._update_where(others, {"active": False, "deactivated_at": now})
+        self._update_all(others, {"active": False, "deactivated_at": now})
         activation = {"active": True, "activated_at": now, "deactivated_at": None}
         activated = self._update_one(id, activation, only_if=query().equals("active", False))
         return activated or self.find_by_id_or_raise(id)
@@ -223,12 +224,3 @@ class ConfigVersionsRepository(Repository[ConfigVersion, ConfigVersionFilters, C
     def _delete(self, builder: QueryBuilder) -> int:
         # Part of the DELETE itself, so that a version that is just being activated is safe too.
         return super()._delete(builder.equals("active", False))
-
-    def _guard(self, record: ConfigVersion) -> None:
-        super()._guard(record)
-        if record.active or record.activated_at is not None or record.deactivated_at is not None:
-            raise InvalidDataError(
-                "config_versions: a version is inactive when it is stored; make it active with activate()",
-                table="config_versions",
-                columns=("active", "activated_at", "deactivated_at"),
-            )

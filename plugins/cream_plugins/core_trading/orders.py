@@ -184,16 +184,6 @@ class OrderChanges(TypedDict, total=False):
 _WITH_LIMIT_PRICE: Final = (OrderType.LIMIT, OrderType.STOP_LIMIT)
 _WITH_STOP_PRICE: Final = (OrderType.STOP, OrderType.STOP_LIMIT)
 
-_OF_A_NEW_ORDER: Final = {
-    "status": OrderStatus.PENDING,
-    "filled_quantity": Decimal(0),
-    "avg_fill_price": None,
-    "commission": None,
-    "submitted_at": None,
-    "filled_at": None,
-    "cancelled_at": None,
-}
-
 _TIME_OF_ENTRY: Final = {
     OrderStatus.SUBMITTED: "submitted_at",
     OrderStatus.FILLED: "filled_at",
@@ -247,6 +237,16 @@ class OrdersRepository(Repository[Order, OrderFilters, OrderChanges]):
     default_order = ("-created_at",)
     filter_rules = {"from_date": since("created_at"), "to_date": until("created_at")}
     kept_on_conflict = tuple(name for name in columns_of(OrderRow) if name != "decision_id")
+    beginning = {
+        "status": OrderStatus.PENDING,
+        "filled_quantity": Decimal(0),
+        "avg_fill_price": None,
+        "commission": None,
+        "submitted_at": None,
+        "filled_at": None,
+        "cancelled_at": None,
+    }
+    history_told_by = "update_status and update_fill"
 
     def find_by_broker_order_id(
         self, broker_order_id: str, environment: Environment | str | None = None
@@ -337,11 +337,6 @@ class OrdersRepository(Repository[Order, OrderFilters, OrderChanges]):
 
     def _guard(self, record: Order) -> None:
         super()._guard(record)
-        for name, value in _OF_A_NEW_ORDER.items():
-            if (told := getattr(record, name)) != value:
-                self._columns[name].refuse(
-                    f"a new order has {value}, got {told}; update_status and update_fill tell what becomes of it"
-                )
         if record.order_type in _WITH_LIMIT_PRICE and record.limit_price is None:
             OrderRow.limit_price.refuse(f"a {record.order_type} order needs a limit price")
         if record.order_type in _WITH_STOP_PRICE and record.stop_price is None:

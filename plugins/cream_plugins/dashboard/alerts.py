@@ -155,6 +155,8 @@ class AlertsRepository(Repository[Alert, AlertFilters, AlertChanges]):
         "include_expired": _expiry_asked_for,
     }
     kept_on_conflict = ("id", "acknowledged", "acknowledged_by", "acknowledged_at", "environment", "created_at")
+    beginning = {"acknowledged": False, "acknowledged_by": None, "acknowledged_at": None}
+    history_told_by = "acknowledge"
 
     def find_unacknowledged(
         self, environment: Environment | str | None = None, limit: int = 50, *, include_expired: bool = False
@@ -187,7 +189,7 @@ class AlertsRepository(Repository[Alert, AlertFilters, AlertChanges]):
     def acknowledge_many(self, ids: Iterable[Key], acknowledged_by: str) -> int:
         """Marks alerts as seen by somebody now, and returns how many were not before. Unknown ids are left out."""
         unacknowledged = query().one_of("id", ids).equals("acknowledged", False)
-        return len(self._update_where(unacknowledged, _acknowledgement(acknowledged_by)))
+        return self._update_all(unacknowledged, _acknowledgement(acknowledged_by))
 
     @transactional
     def acknowledge_all(
@@ -200,7 +202,7 @@ class AlertsRepository(Repository[Alert, AlertFilters, AlertChanges]):
         unacknowledged = self._filtered(
             {"environment": environment, "acknowledged": False, "include_expired": include_expired}
         )
-        return len(self._update_where(unacknowledged, _acknowledgement(acknowledged_by)))
+        return self._update_all(unacknowledged, _acknowledgement(acknowledged_by))
 
     def delete_many(self, filters: AlertFilters) -> int:
         """Deletes the alerts that match all filters, and returns how many they were.
@@ -252,15 +254,6 @@ class AlertsRepository(Repository[Alert, AlertFilters, AlertChanges]):
     def _filtered(self, filters: Mapping[str, Any] | None) -> QueryBuilder:
         filters = filters or {}
         return super()._filtered({**filters, "include_expired": bool(filters.get("include_expired"))})
-
-    def _guard(self, record: Alert) -> None:
-        super()._guard(record)
-        if record.acknowledged or record.acknowledged_by is not None or record.acknowledged_at is not None:
-            raise InvalidDataError(
-                "alerts: an alert is unacknowledged when it is stored; acknowledge it with acknowledge()",
-                table="alerts",
-                columns=("acknowledged", "acknowledged_by", "acknowledged_at"),
-            )
 
 
 def _acknowledgement(acknowledged_by: str) -> dict[str, Any]:

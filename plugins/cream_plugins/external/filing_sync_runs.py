@@ -265,7 +265,7 @@ class FilingSyncRunsRepository(Repository[FilingSyncRun, FilingSyncRunFilters, F
             raise InvalidDataError("fail_stale needs a moment: without one it would fail every run")
         stale = self._filtered({"environment": environment, "status": SyncRunStatus.RUNNING})
         changes = {"status": SyncRunStatus.FAILED, "error_message": "Stale run", "completed_at": utc_now()}
-        return len(self._update_where(stale.below("started_at", older_than), changes))
+        return self._update_all(stale.below("started_at", older_than), changes)
 
     def find_recent(self, limit: int = 10, environment: Environment | str | None = None) -> list[FilingSyncRun]:
         """The newest runs of any status."""

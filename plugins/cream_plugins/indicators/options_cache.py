@@ -172,7 +172,7 @@ class OptionsIndicatorsCacheRepository(
         """
         now = utc_now()
         entry = _of(symbol) if allow_expired else _of(symbol).above("expires_at", now)
-        return bool(self._update_where(entry, {"expires_at": _after(now, ttl_minutes)}))
+        return self._update_all(entry, {"expires_at": _after(now, ttl_minutes)}) > 0
 
     @transactional
     def update(  # type: ignore[override]  # by symbol; None for a missing entry

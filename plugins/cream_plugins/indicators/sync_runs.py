@@ -227,7 +227,7 @@ class IndicatorSyncRunsRepository(Repository[IndicatorSyncRun, IndicatorSyncRunF
         stale = query().equals("status", SyncRunStatus.RUNNING).below("started_at", older_than)
         stale = stale.equals("run_type", run_type).equals("environment", self.environment_of(environment))
         ended = {"status": SyncRunStatus.FAILED, "completed_at": utc_now(), "error_message": STALE_MESSAGE}
-        return len(self._update_where(stale, ended))
+        return self._update_all(stale, ended)
 
     def _end(
         self, id: Key, status: SyncRunStatus, others: dict[str, Any], error_message: str | None = None

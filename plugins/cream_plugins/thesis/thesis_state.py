@@ -87,21 +87,6 @@ class ThesisMatch:
     entry_thesis: str | None
 
 
-_OF_A_NEW_THESIS: Final = {
-    "state": ThesisState.WATCHING,
-    "entry_price": None,
-    "entry_date": None,
-    "add_count": 0,
-    "max_position_reached": False,
-    "peak_unrealized_pnl": None,
-    "close_reason": None,
-    "exit_price": None,
-    "realized_pnl": None,
-    "realized_pnl_pct": None,
-    "closed_at": None,
-    "cooldown_until": None,
-}
-
 _OTHER_WAY_TO: Final = {
     ThesisState.WATCHING: "create a new thesis",
     ThesisState.ENTERED: "use enter_position",
@@ -128,6 +113,21 @@ class ThesisStateRepository(Repository[Thesis, ThesisFilters, ThesisChanges]):
     kept_on_conflict = ("thesis_id", "environment", "created_at")
     stamped_on_upsert = ("last_updated",)
     overwrite_refusal = "a stored thesis is overwritten only while it is WATCHING, and by one of its own environment"
+    beginning = {
+        "state": ThesisState.WATCHING,
+        "entry_price": None,
+        "entry_date": None,
+        "add_count": 0,
+        "max_position_reached": False,
+        "peak_unrealized_pnl": None,
+        "close_reason": None,
+        "exit_price": None,
+        "realized_pnl": None,
+        "realized_pnl_pct": None,
+        "closed_at": None,
+        "cooldown_until": None,
+    }
+    history_told_by = "enter_position, close and others"
 
     @property
     def history(self) -> ThesisStateHistoryRepository:
@@ -467,14 +467,6 @@ class ThesisStateRepository(Repository[Thesis, ThesisFilters, ThesisChanges]):
 
     def _may_overwrite(self) -> Any:
         return super()._may_overwrite() & (ThesisRow.state == ThesisState.WATCHING)
-
-    def _guard(self, record: Thesis) -> None:
-        super()._guard(record)
-        for name, value in _OF_A_NEW_THESIS.items():
-            if (told := getattr(record, name)) != value:
-                self._columns[name].refuse(
-                    f"a new thesis has {value}, got {told}; enter_position, close and others tell what becomes of it"
-                )
 
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
