@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -45,6 +46,15 @@ def databases(back_end: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Databa
 def paper(databases: Databases) -> Database:
     """PAPER's database, with tables."""
     return databases(Environment.PAPER)
+
+
+@pytest.fixture
+def on_postgresql(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """PAPER's database, with tables, on each PostgreSQL."""
+    monkeypatch.setenv("CREAM_PLUGINS", "config")
+    with templates(postgresql, ("config",), Environment.PAPER).copy() as store:
+        monkeypatch.setenv("DATABASE_URL_PAPER", store.database.location.url)
+        yield store.database
 
 
 def run(*arguments: str, exit_code: int) -> Result:
@@ -285,16 +295,16 @@ class TestSchema:
         assert "missing" in findings("--plugin", "config", "--plugin", "thesis", exit_code=1)["schema"]["message"]
         assert bad(findings("--plugin", "config", exit_code=0)) == {}
 
-    def test_a_role_that_may_not_compare_is_told(self, postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("CREAM_PLUGINS", "config")
-        with templates(postgresql, ("config",), Environment.PAPER).copy() as store:
-            store.database.change("CREATE ROLE doctor_service LOGIN")
-            url = re.sub("//[^@]*@", "//doctor_service@", store.database.location.url)
-            monkeypatch.setenv("DATABASE_URL_PAPER", url)
-            try:
-                found = findings(exit_code=2)
-            finally:
-                store.database.change("DROP ROLE doctor_service")
+    def test_a_role_that_may_not_compare_is_told(
+        self, on_postgresql: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        role = f"doctor_{os.getpid()}"
+        monkeypatch.setenv("DATABASE_URL_PAPER", re.sub("//[^@]*@", f"//{role}@", on_postgresql.location.url))
+        on_postgresql.change(f"CREATE ROLE {role} LOGIN")
+        try:
+            found = findings(exit_code=2)
+        finally:
+            on_postgresql.change(f"DROP ROLE {role}")
 
         assert bad(found) == {"schema": "warning"}
         assert "GRANT CREATE ON DATABASE" in found["schema"]["message"]
@@ -302,43 +312,28 @@ class TestSchema:
 
 class TestPool:
     def test_more_connections_than_the_server_gives_are_an_error(
-        self, postgresql: str, monkeypatch: pytest.MonkeyPatch
+        self, on_postgresql: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("CREAM_PLUGINS", "config")
-        with templates(postgresql, ("config",), Environment.PAPER).copy() as store:
-            monkeypatch.setenv("DATABASE_URL_PAPER", with_pool_size(store.database.location.url, 900))
-            found = findings(exit_code=1)
+        monkeypatch.setenv("DATABASE_URL_PAPER", with_pool_size(on_postgresql.location.url, 900))
+
+        found = findings(exit_code=1)
 
         assert bad(found) == {"pool": "error"}
         assert "the pool may grow to 900 connections" in found["pool"]["message"]
         assert "lower pool_size in DATABASE_URL_PAPER" in found["pool"]["advice"]
 
-    def test_the_limit_of_the_database_counts(self, postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("CREAM_PLUGINS", "config")
-        with templates(postgresql, ("config",), Environment.PAPER).copy() as store:
-            monkeypatch.setenv("DATABASE_URL_PAPER", store.database.location.url)
-            store.database.change(f'ALTER DATABASE "{store.database.url.name}" CONNECTION LIMIT 4')
-            found = findings(exit_code=1)
+    def test_the_limit_of_the_database_counts(self, on_postgresql: Database) -> None:
+        on_postgresql.change(f'ALTER DATABASE "{on_postgresql.url.name}" CONNECTION LIMIT 4')
 
-        assert "gives this user 4 at most" in found["pool"]["message"]
+        assert "gives this user 4 at most" in findings(exit_code=1)["pool"]["message"]
 
-    def test_room_is_told(self, postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("CREAM_PLUGINS", "config")
-        with templates(postgresql, ("config",), Environment.PAPER).copy() as store:
-            monkeypatch.setenv("DATABASE_URL_PAPER", with_pool_size(store.database.location.url, 60))
-            found = findings(exit_code=0)
+    def test_room_is_told(self, on_postgresql: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DATABASE_URL_PAPER", with_pool_size(on_postgresql.location.url, 60))
 
-        assert found["pool"]["message"].startswith("60 connections at most, of ")
+        assert findings(exit_code=0)["pool"]["message"].startswith("60 connections at most, of ")
 
 
 class TestClock:
-    @pytest.fixture(autouse=True)
-    def on_postgresql(self, postgresql: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        monkeypatch.setenv("CREAM_PLUGINS", "config")
-        with templates(postgresql, ("config",), Environment.PAPER).copy() as store:
-            monkeypatch.setenv("DATABASE_URL_PAPER", store.database.location.url)
-            yield
-
     @pytest.mark.parametrize(
         ("ahead", "message", "severity", "exit_code"),
         [
@@ -348,7 +343,9 @@ class TestClock:
             (timedelta(hours=-1), "s ahead of this machine's", "error", 1),
         ],
     )
-    def test_clocks_that_differ_are_found(self, ahead: timedelta, message: str, severity: str, exit_code: int) -> None:
+    def test_clocks_that_differ_are_found(
+        self, on_postgresql: Database, ahead: timedelta, message: str, severity: str, exit_code: int
+    ) -> None:
         with clock_set_to(lambda: datetime.now(UTC) + ahead):
             found = findings(exit_code=exit_code)
 
