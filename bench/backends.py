@@ -64,7 +64,7 @@ def _sqlite_store() -> Iterator[Store]:
 @contextmanager
 def _postgresql_store(server_url: str | None) -> Iterator[Store]:
     if server_url is None:
-        from tests.servers import available_servers, private_server
+        from cream_store.testing.servers import available_servers, private_server
 
         if not available_servers():
             raise click.ClickException("no PostgreSQL is installed here; name a server: --database-url URL")

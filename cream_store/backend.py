@@ -68,6 +68,8 @@ class Database(peewee.Database):
         driver = Driver(self._open_connection, self._close_connection, self._is_alive, self._make_clean)
         self.pool: ConnectionPool[Connection] = ConnectionPool(self.url.display, driver, self.pool_settings)
         _open_databases.add(self)
+        for watch in watchers:
+            watch(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.environment} {self.url.display}>"
@@ -419,6 +421,8 @@ class _FetchedCursor:
 
 
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+watchers: list[Callable[[Database], object]] = []
+"""What is told of every new database: tests look for those that were left open."""
 
 
 def _before_fork() -> None:

@@ -6,7 +6,6 @@ Each server gets one template database per session, and each test a copy of it.
 from __future__ import annotations
 
 import atexit
-import itertools
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -17,10 +16,8 @@ from tempfile import mkdtemp
 import pytest
 
 from cream_store import Database, Environment, Store, close_db
-from cream_store.testing import PostgresqlTemplates, SqliteTemplates, Templates
-from tests.servers import available_servers, private_server
-
-_template_numbers = itertools.count(1)
+from cream_store.testing import TemplateLibrary, Templates
+from cream_store.testing.servers import available_servers, private_server
 
 CALLERS_SERVER = os.environ.get("TEST_DATABASE_URL")
 POSTGRESQL_BACK_ENDS = [name for name, _ in available_servers()] + (["callers-postgresql"] if CALLERS_SERVER else [])
@@ -58,21 +55,17 @@ def server_url(back_end: str) -> str:
 
 
 @cache
-def _directory() -> Path:
-    path = Path(mkdtemp(prefix="cream-store-tests-"))
-    atexit.register(rmtree, path, ignore_errors=True)
-    return path
+def _library() -> TemplateLibrary:
+    directory = Path(mkdtemp(prefix="cream-store-tests-"))
+    atexit.register(rmtree, directory, ignore_errors=True)
+    return TemplateLibrary(directory, f"cream_store_tests_{os.getpid()}")
 
 
-@cache
 def templates(back_end: str, plugins: tuple[str, ...] | None, environment: Environment) -> Templates:
     """The session's template of a back end, for some plugins and an environment."""
-    name = f"cream_store_tests_{os.getpid()}_{next(_template_numbers)}"  # PostgreSQL cuts names at 63 characters
     if back_end == "sqlite":
-        directory = _directory() / name
-        directory.mkdir()
-        return SqliteTemplates(directory, plugins, environment)
-    return PostgresqlTemplates(server_url(back_end), name, plugins, environment)
+        return _library().sqlite(plugins, environment)
+    return _library().postgresql(server_url(back_end), plugins, environment)
 
 
 @pytest.fixture(params=BACK_ENDS)

@@ -29,15 +29,17 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path
             path.parent.mkdir(exist_ok=True)
             (path.parent / "__init__.py").touch()
             path.write_text(block, encoding="utf-8")
+        is_test = Path(file).name.startswith("test_")
+        run = ["-m", "pytest", "-q", "-p", "no:cacheprovider", file] if is_test else ["-W", "error", "-c", block]
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", block],
+            [sys.executable, *run],
             cwd=tmp_path,
             env=environment,
             capture_output=True,
             text=True,
             check=False,
         )
-        assert done.returncode == 0, f"{block}\n{done.stderr}"
+        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES])

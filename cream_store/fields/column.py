@@ -48,6 +48,10 @@ class Column(peewee.Field):
         """The Python type of the column's values."""
         return self.python_type
 
+    def sample(self, number: int) -> Any:
+        """A value for tests that the column can hold: another one for each number, if there are so many."""
+        return self.value_type()
+
     def encode(self, value: Any) -> Any:
         """What both drivers are given for a value that is not None. Raises InvalidDataError for an impossible one."""
         raise NotImplementedError

@@ -30,6 +30,9 @@ class ChoiceField(TextField):
     def value_type(self) -> type:
         return self.enum
 
+    def sample(self, number: int) -> StrEnum:
+        return next(iter(self.enum))
+
     def encode(self, value: Any) -> str:
         try:
             return self._texts[value]  # a member and its text are equal
@@ -73,6 +76,9 @@ class EnumField(Column):
             return definition
         values = ", ".join(text_literal(member) for member in self.members)
         return peewee.NodeList((definition, SQL(f'CHECK ("{self.column_name}" IN ({values}))')))
+
+    def sample(self, number: int) -> StrEnum:
+        return self.members[0]
 
     def sort_key(self, value: peewee.ColumnBase) -> peewee.ColumnBase:
         return _DeclaredOrder(self, value)

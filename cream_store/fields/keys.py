@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import peewee
+from uuid_utils.compat import uuid7
 
 from cream_store.fields.column import ByKind, Column, Decoder
 from cream_store.fields.numbers import IntegerField
@@ -36,6 +37,9 @@ class UUIDField(Column):
 
     field_type = "UUID"
     python_type = UUID
+
+    def sample(self, number: int) -> UUID:
+        return uuid7()
 
     def encode(self, value: Any) -> str:
         if isinstance(value, UUID):

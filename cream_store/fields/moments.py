@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from peewee import SQL
 
+from cream_store.clock import utc_now
 from cream_store.fields.column import ByKind, Column, Decoder
 from cream_store.url import Kind
 
@@ -25,6 +26,9 @@ class TimestampField(Column):
     def __init__(self, *, default_now: bool = False, **options: Any) -> None:
         self.default_now = default_now
         super().__init__(constraints=[_NOW] if default_now else None, **options)
+
+    def sample(self, number: int) -> datetime:
+        return utc_now() + timedelta(microseconds=number)
 
     def ddl_datatype(self, context: Any) -> SQL:
         return ByKind("TIMESTAMPTZ", "TEXT")
@@ -57,6 +61,9 @@ class DayField(_DayOrMomentField):
 
     Another time of day is refused: a key would hold it for another day.
     """
+
+    def sample(self, number: int) -> datetime:
+        return datetime.combine(utc_now(), time.min, UTC) - timedelta(days=number)
 
     def encode(self, value: Any) -> str:
         moment = super().encode(value)

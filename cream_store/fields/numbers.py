@@ -41,6 +41,9 @@ class IntegerField(Column):
     python_type = int
     bits: ClassVar[int] = 32
 
+    def sample(self, number: int) -> int:
+        return 1
+
     def _default_clause(self, value: Any) -> peewee.Node:
         return SQL(f"DEFAULT {int(value)}")
 
@@ -87,6 +90,9 @@ class NumericField(Column):
     def _default_clause(self, value: Any) -> peewee.Node:
         # Whole numbers are quoted, as the programs that share the schema write them: the catalogue keeps the spelling.
         return SQL(f"DEFAULT {value}" if "." in str(value) else f"DEFAULT '{value}'")
+
+    def sample(self, number: int) -> Decimal | int:
+        return Decimal(1) if self.scale else 1
 
     def encode(self, value: Any) -> str:
         return str(self._quantized(value))

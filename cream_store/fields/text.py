@@ -16,6 +16,9 @@ class TextField(Column):
     field_type = "TEXT"
     python_type: ClassVar[type] = str
 
+    def sample(self, number: int) -> Any:
+        return f"{self.record_name} {number}"
+
     def encode(self, value: Any) -> str:
         if not isinstance(value, str):
             self.refuse(f"needs text, got {type(value).__name__}")
@@ -24,6 +27,9 @@ class TextField(Column):
 
 class SymbolField(TextField):
     """The symbol of an instrument: stored and searched without surrounding space, in upper case; never blank."""
+
+    def sample(self, number: int) -> str:
+        return f"SYM{number}"
 
     def encode(self, value: Any) -> str:
         return checked_symbol(self, super().encode(value))
@@ -37,6 +43,9 @@ class SecretField(Column):
 
     field_type = "TEXT"
     python_type = Secret
+
+    def sample(self, number: int) -> Secret:
+        return Secret(f"{self.record_name}-{number:032}")  # as long as a token
 
     def encode(self, value: Any) -> Secret:
         text = value.reveal() if isinstance(value, Secret) else value

@@ -42,7 +42,7 @@ from tests.core.notes import (
     texts,
     wait_until,
 )
-from tests.servers import PASSWORD, PrivateServer, available_servers
+from cream_store.testing.servers import PASSWORD, PrivateServer, available_servers
 
 TEST = Environment.TEST
 

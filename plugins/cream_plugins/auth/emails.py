@@ -19,5 +19,8 @@ def email_address(text: str) -> str | None:
 class EmailField(TextField):
     """An email address: stored and searched without surrounding space, in lower case."""
 
+    def sample(self, number: int) -> str:
+        return f"user{number}@example.org"
+
     def encode(self, value: Any) -> str:
         return email_address(super().encode(value)) or self.refuse("not an email address")

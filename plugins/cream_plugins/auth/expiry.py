@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from cream_store import Record, Repository, query, utc_now
+from cream_store import Record, Repository, TimestampField, query, utc_now
 from cream_store.queries import MAX_LIMIT
+
+
+class ExpiryField(TimestampField):
+    """The moment from which a row is not valid any more."""
+
+    def sample(self, number: int) -> datetime:
+        return super().sample(number) + timedelta(days=1)
 
 
 class Expiring(Record):

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from peewee import Node
 
-from cream_plugins.auth.expiry import Expiring, ExpiringRepository
+from cream_plugins.auth.expiry import Expiring, ExpiringRepository, ExpiryField
 from cream_plugins.auth.users import User, UserRow, UsersRepository
 from cream_store import (
     ForeignKey,
@@ -53,7 +53,7 @@ class SessionRow(Row):
     """Table `session`."""
 
     id = UUIDv7Field(primary_key=True)
-    expires_at = TimestampField()
+    expires_at = ExpiryField()
     token = SecretField()
     ip_address = ClippedTextField(64, null=True)
     user_agent = ClippedTextField(512, null=True)

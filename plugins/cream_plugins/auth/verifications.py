@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from uuid import UUID
 
 from cream_plugins.auth.emails import email_address
-from cream_plugins.auth.expiry import Expiring, ExpiringRepository
+from cream_plugins.auth.expiry import Expiring, ExpiringRepository, ExpiryField
 from cream_store import (
     Row,
     Secret,
@@ -40,7 +40,7 @@ class VerificationRow(Row):
     id = UUIDv7Field(primary_key=True)
     identifier = IdentifierField()
     value = SecretField()
-    expires_at = TimestampField()
+    expires_at = ExpiryField()
     created_at = TimestampField(default_now=True)
     updated_at = TimestampField(default_now=True)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar, Final
 
-from cream_store import IntegerField, JSONField, SymbolsField, TextField
+from cream_store import IntegerField, JSONField, SymbolsField, TextField, utc_now
 from cream_store.fields import Column, Decoder
 from cream_store.url import Kind
 
@@ -18,6 +18,9 @@ class _DateOrMomentField(Column):
 
     field_type = "TEXT"
     python_type: ClassVar[type] = date
+
+    def sample(self, number: int) -> date:
+        return utc_now().date() - timedelta(days=number)
 
     def encode(self, value: Any) -> str:
         if isinstance(value, datetime) and value.utcoffset() is not None:
@@ -56,6 +59,9 @@ def _is_day(text: str) -> bool:
 
 class ClockTimeField(TextField):
     """A time of day in a text column, as HH:MM, so that text sorts by time."""
+
+    def sample(self, number: int) -> str:
+        return "13:30"
 
     def encode(self, value: Any) -> str:
         text = super().encode(value)

@@ -57,6 +57,10 @@ class Templates(ABC):
     @abstractmethod
     def _drop_copy(self, url: str) -> None: ...
 
+    @abstractmethod
+    def drop_template(self) -> None:
+        """Removes the template."""
+
 
 class SqliteTemplates(Templates):
     """Fresh SQLite files in a directory."""
@@ -68,6 +72,7 @@ class SqliteTemplates(Templates):
         self._directory = directory
 
     def _template_url(self) -> str:
+        self._directory.mkdir(parents=True, exist_ok=True)
         return self._url("template")
 
     def _make_copy(self, number: int) -> str:
@@ -78,6 +83,9 @@ class SqliteTemplates(Templates):
         file = Path(DatabaseURL.parse(url).target)
         for path in file.parent.glob(f"{file.name}*"):
             path.unlink()
+
+    def drop_template(self) -> None:
+        self._drop_copy(self._template_url())
 
     def _path(self, name: str) -> Path:
         return self._directory.absolute() / f"{name}.db"
@@ -115,7 +123,6 @@ class PostgresqlTemplates(Templates):
         self._run(f'DROP DATABASE IF EXISTS "{urlsplit(url).path.lstrip("/")}" WITH (FORCE)')
 
     def drop_template(self) -> None:
-        """Removes the template database."""
         self._run(f'DROP DATABASE IF EXISTS "{self._prefix}" WITH (FORCE)')
 
     def _url(self, database: str) -> str:
@@ -132,3 +139,39 @@ class PostgresqlTemplates(Templates):
                 cursor.execute(statement)
         finally:
             connection.close()
+
+
+class TemplateLibrary:
+    """One template for each combination of server, plugins and environment that tests ask for."""
+
+    def __init__(self, directory: Path, name: str = "cream_store_test") -> None:
+        """`directory`: where SQLite files are made; `name`: how the databases' names begin on PostgreSQL."""
+        self._directory = directory
+        self._name = name
+        self._templates: dict[object, Templates] = {}
+
+    def sqlite(self, plugins: Sequence[str] | None, environment: Environment) -> Templates:
+        """The template for SQLite files."""
+        return self._of(None, plugins, environment)
+
+    def postgresql(self, server_url: str, plugins: Sequence[str] | None, environment: Environment) -> Templates:
+        """The template on a PostgreSQL server, where the URL's user may create databases."""
+        return self._of(server_url, plugins, environment)
+
+    def _of(self, server_url: str | None, plugins: Sequence[str] | None, environment: Environment) -> Templates:
+        key = server_url, None if plugins is None else tuple(plugins), environment
+        templates = self._templates.get(key)
+        if templates is None:
+            name = f"{self._name}_{len(self._templates) + 1}"
+            templates = self._templates[key] = (
+                SqliteTemplates(self._directory / name, plugins, environment)
+                if server_url is None
+                else PostgresqlTemplates(server_url, name, plugins, environment)
+            )
+        return templates
+
+    def close(self) -> None:
+        """Removes the templates."""
+        for templates in self._templates.values():
+            templates.drop_template()
+        self._templates.clear()

@@ -1,4 +1,4 @@
-"""Private throw-away PostgreSQL servers for the test session.
+"""Private throw-away PostgreSQL servers for tests.
 
 Each process that runs tests has servers of its own, started when a test first asks for one:
 
