@@ -23,7 +23,7 @@ from typing import Final
 from cream_store.backend import Database
 from cream_store.clock import utc_now
 from cream_store.database import open_database
-from cream_store.environment import Environment
+from cream_store.environment import DATABASE_VARIABLES, Environment
 from cream_store.errors import EnvironmentMismatchError, SchemaError, StoreError
 from cream_store.plugins import Plugin, load_plugins
 from cream_store.schema import read_stamp
@@ -40,13 +40,6 @@ SKEW_THAT_MISLEADS: Final = timedelta(minutes=1)
 
 STEPS_NAMED: Final = 3
 """Differences between schema and models that are named; more are only counted."""
-
-VARIABLES: Final = {
-    Environment.PAPER: "DATABASE_URL_PAPER",
-    Environment.LIVE: "DATABASE_URL",
-    Environment.TEST: "TEST_DATABASE_URL",
-}
-"""The variable with each environment's own database."""
 
 
 class Severity(StrEnum):
@@ -94,7 +87,7 @@ class Diagnosis:
 
 
 def diagnose(environment: Environment | None = None, plugins: Iterable[str] | None = None) -> Diagnosis:
-    """Examines one environment; by default the current one and all whose variable is set (see `VARIABLES`).
+    """Examines one environment; by default the current one and all whose variable is set (see `DATABASE_VARIABLES`).
 
     `plugins`: names of those whose tables are expected; by default those in `CREAM_PLUGINS`, else all.
     """
@@ -120,14 +113,14 @@ def diagnose(environment: Environment | None = None, plugins: Iterable[str] | No
 
 
 def _has_variable(environment: Environment) -> bool:
-    return bool(os.environ.get(VARIABLES[environment], "").strip())
+    return bool(os.environ.get(DATABASE_VARIABLES[environment], "").strip())
 
 
 def _examine(environment: Environment, plugins: Sequence[Plugin] | None) -> Examination:
     try:
         database = open_database(environment=environment)
     except StoreError as error:
-        failed = Finding(Severity.ERROR, str(error), f"set or correct {VARIABLES[environment]}")
+        failed = Finding(Severity.ERROR, str(error), f"set or correct {DATABASE_VARIABLES[environment]}")
         return Examination(environment=environment, url=None, findings={"configuration": failed})
     try:
         return Examination(

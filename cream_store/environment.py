@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from cream_store.errors import ConfigurationError
 from cream_store.url import sqlite_url
@@ -56,6 +57,14 @@ class DatabaseLocation:
     """PAPER had no URL of its own and took `DATABASE_URL`, which is LIVE's."""
 
 
+DATABASE_VARIABLES: Final = {
+    Environment.PAPER: "DATABASE_URL_PAPER",
+    Environment.LIVE: "DATABASE_URL",
+    Environment.TEST: "TEST_DATABASE_URL",
+}
+"""The environment variable with the URL of each environment's own database."""
+
+
 def locate_database(environment: Environment, variables: Mapping[str, str] | None = None) -> DatabaseLocation:
     """The database that the process's environment variables choose.
 
@@ -63,27 +72,28 @@ def locate_database(environment: Environment, variables: Mapping[str, str] | Non
     """
     variables = os.environ if variables is None else variables
 
-    def given(name: str) -> DatabaseLocation | None:
+    def given(owner: Environment) -> DatabaseLocation | None:
+        name = DATABASE_VARIABLES[owner]
         url = variables.get(name, "").strip()
         return DatabaseLocation(url, name) if url else None
 
     match environment:
         case Environment.LIVE:
-            if live := given("DATABASE_URL"):
+            if live := given(Environment.LIVE):
                 return live
             raise ConfigurationError(
                 "environment LIVE has no database: set DATABASE_URL (LIVE is always explicit, it has no default)"
             )
         case Environment.TEST:
-            if test := given("TEST_DATABASE_URL"):
+            if test := given(Environment.TEST):
                 return test
             raise ConfigurationError(
                 "environment TEST has no database: set TEST_DATABASE_URL (tests never use PAPER's or LIVE's database)"
             )
         case Environment.PAPER:
-            if paper := given("DATABASE_URL_PAPER"):
+            if paper := given(Environment.PAPER):
                 return paper
-            if live := given("DATABASE_URL"):
+            if live := given(Environment.LIVE):
                 _warn_of_live_fallback()
                 return DatabaseLocation(live.url, live.source, is_live_fallback=True)
             return DatabaseLocation(sqlite_url(data_directory(variables) / "paper.db"), "embedded")

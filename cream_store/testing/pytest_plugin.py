@@ -116,7 +116,6 @@ def cream_clock() -> Iterator[FrozenClock]:
 
 
 _CALLERS_SERVER = os.environ.get("TEST_DATABASE_URL", "")  # before a test's own settings hide it
-_VARIABLES: Final = {"TEST": "TEST_DATABASE_URL", "PAPER": "DATABASE_URL_PAPER", "LIVE": "DATABASE_URL"}
 
 
 def _wanted(request: pytest.FixtureRequest) -> tuple[Sequence[str] | None, Environment]:
@@ -132,10 +131,11 @@ def _wanted(request: pytest.FixtureRequest) -> tuple[Sequence[str] | None, Envir
 def _current(templates: Templates, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A copy of a template, which repositories without a database of their own find, too."""
     from cream_store import close_db
+    from cream_store.environment import DATABASE_VARIABLES
 
     with templates.copy() as store:
         monkeypatch.setenv("CREAM_ENV", store.environment)
-        monkeypatch.setenv(_VARIABLES[store.environment], store.database.location.url)
+        monkeypatch.setenv(DATABASE_VARIABLES[store.environment], store.database.location.url)
         close_db()
         yield store
         close_db()

@@ -16,10 +16,11 @@ from click.testing import CliRunner, Result
 
 from cream_store import Database, Environment, clock_set_to
 from cream_store.cli import cli
-from cream_store.doctor import VARIABLES, judge_version
+from cream_store.doctor import judge_version
+from cream_store.environment import DATABASE_VARIABLES
+from cream_store.testing.servers import PASSWORD, private_server
 from cream_store.url import Kind
 from tests.conftest import POSTGRESQL_BACK_ENDS, templates
-from tests.servers import PASSWORD, private_server
 
 OF_A_DATABASE = ["configuration", "connection", "version", "stamp", "schema", "pool", "clock"]
 
@@ -36,7 +37,7 @@ def databases(back_end: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Databa
             environment: Environment, *, stamped: Environment | None = None, plugins: tuple[str, ...] = ("config",)
         ) -> Database:
             store = stack.enter_context(templates(back_end, plugins, stamped or environment).copy())
-            monkeypatch.setenv(VARIABLES[environment], store.database.location.url)
+            monkeypatch.setenv(DATABASE_VARIABLES[environment], store.database.location.url)
             return store.database
 
         yield database_of
@@ -251,7 +252,7 @@ class TestStamp:
         assert (
             f"belongs to environment {owner}, but this process opened it for {environment}" in found["stamp"]["message"]
         )
-        assert found["stamp"]["advice"] == f"correct {VARIABLES[Environment(environment)]}"
+        assert found["stamp"]["advice"] == f"correct {DATABASE_VARIABLES[Environment(environment)]}"
 
     def test_no_environments_stamp_is_an_error(self, paper: Database) -> None:
         with paper.transaction():

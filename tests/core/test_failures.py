@@ -31,6 +31,7 @@ from cream_store import (
 from cream_store.errors import PoolTimeoutError
 from cream_store.pool import PoolStats
 from cream_store.schema import push
+from cream_store.testing.servers import PASSWORD, PrivateServer, available_servers
 from tests.core.notes import (
     DEADLINE,
     Note,
@@ -42,7 +43,6 @@ from tests.core.notes import (
     texts,
     wait_until,
 )
-from cream_store.testing.servers import PASSWORD, PrivateServer, available_servers
 
 TEST = Environment.TEST
 
