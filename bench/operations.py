@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import cycle
 from typing import Final
 
 from bench.measuring import in_threads, one_by_one
@@ -49,6 +50,19 @@ def pool_32_threads(peer: Peer, workload: Workload, calls: int) -> float:
     return in_threads(peer.check_out_and_return, 32, 20 * calls)
 
 
+def lookups_10_threads(peer: Peer, workload: Workload, calls: int) -> float:
+    return _lookups(peer, workload, 10, 10 * calls)
+
+
+def lookups_32_threads(peer: Peer, workload: Workload, calls: int) -> float:
+    return _lookups(peer, workload, 32, 10 * calls)
+
+
+def _lookups(peer: Peer, workload: Workload, threads: int, calls: int) -> float:
+    ids = cycle(workload.ids(calls))
+    return in_threads(lambda: peer.find_by_id_pooled(next(ids)), threads, calls)
+
+
 OPERATIONS: Final[dict[str, Operation]] = {
     "find_by_id": find_by_id,
     "create": create,
@@ -59,4 +73,6 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "create_many": create_many,
     "pool_1_thread": pool_1_thread,
     "pool_32_threads": pool_32_threads,
+    "lookups_10_threads": lookups_10_threads,
+    "lookups_32_threads": lookups_32_threads,
 }

@@ -41,6 +41,9 @@ class CreamStore(Peer):
     def check_out_and_return(self) -> None:
         self._pool.release(self._pool.acquire())
 
+    def find_by_id_pooled(self, id: UUID) -> Decision | None:
+        return self._decisions.find_by_id(id)
+
     def values_of(self, row: Any) -> tuple[Any, ...]:
         return tuple(row.as_dict().values())
 

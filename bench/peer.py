@@ -47,6 +47,10 @@ class Peer(ABC):
         """Takes one of 10 pooled connections and gives it back."""
 
     @abstractmethod
+    def find_by_id_pooled(self, id: UUID) -> Any:
+        """One row, on one of 10 pooled connections."""
+
+    @abstractmethod
     def values_of(self, row: Any) -> tuple[Any, ...]:
         """A row's values in the order of the table's columns."""
 

@@ -67,6 +67,10 @@ class PeeweeModels(Peer):
         self._pool.connect()
         self._pool.close()
 
+    def find_by_id_pooled(self, id: UUID) -> Any:
+        with self._pool.connection_context():
+            return DecisionRow.select().where(DecisionRow.id == id).get(self._pool)
+
     def values_of(self, row: Any) -> tuple[Any, ...]:
         return tuple(getattr(row, name) for name in COLUMN_NAMES)
 

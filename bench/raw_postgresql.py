@@ -51,7 +51,17 @@ class RawPsycopg2(Peer):
         return connection
 
     def find_by_id(self, id: UUID) -> Row | None:
-        cursor = self._connection.cursor()
+        return self._find_by_id(self._connection, id)
+
+    def find_by_id_pooled(self, id: UUID) -> Row | None:
+        connection = self._pool.get()
+        try:
+            return self._find_by_id(connection, id)
+        finally:
+            self._pool.put(connection)
+
+    def _find_by_id(self, connection: psycopg2.extensions.connection, id: UUID) -> Row | None:
+        cursor = connection.cursor()
         cursor.execute(_FIND_BY_ID, (str(id),))
         return cursor.fetchone()
 

@@ -49,7 +49,17 @@ class RawSqlite(Peer):
         return connection
 
     def find_by_id(self, id: UUID) -> Row | None:
-        row = self._connection.execute(sql.FIND_BY_ID, (str(id),)).fetchone()
+        return self._find_by_id(self._connection, id)
+
+    def find_by_id_pooled(self, id: UUID) -> Row | None:
+        connection = self._pool.get()
+        try:
+            return self._find_by_id(connection, id)
+        finally:
+            self._pool.put(connection)
+
+    def _find_by_id(self, connection: sqlite3.Connection, id: UUID) -> Row | None:
+        row = connection.execute(sql.FIND_BY_ID, (str(id),)).fetchone()
         return None if row is None else _decoded(row)
 
     def find_many(self, symbol: str) -> tuple[int, list[Row]]:

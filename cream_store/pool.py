@@ -55,21 +55,22 @@ class Driver(Generic[C]):
 class _Place(Generic[C]):
     """One of the pool's places: with a connection, or free for whoever holds it to make one."""
 
-    __slots__ = ("connection", "idle_since", "is_retired")
+    __slots__ = ("connection", "generation", "idle_since")
 
     def __init__(self) -> None:
         self.connection: C | None = None
+        self.generation = 0
         self.idle_since = 0.0
-        self.is_retired = False
 
 
 class _Waiter(Generic[C]):
     """A thread that waits for a place."""
 
-    __slots__ = ("place", "woken")
+    __slots__ = ("place", "served")
 
     def __init__(self) -> None:
-        self.woken = threading.Event()
+        self.served = threading.Lock()  # released to wake the thread: many times as quick as an Event
+        self.served.acquire()
         self.place: _Place[C] | None = None
 
 
@@ -90,6 +91,7 @@ class ConnectionPool(Generic[C]):
         self._in_use: dict[int, _Place[C]] = {}  # by the connection's identity
         self._waiters: deque[_Waiter[C]] = deque()
         self._total = 0
+        self._generation = 0  # how often the pool was closed: connections made before are not used again
         self._abandoned = 0
         self._stop_reaper: threading.Event | None = None
 
@@ -104,12 +106,11 @@ class ConnectionPool(Generic[C]):
         place = self._take_place()
         try:
             connection = self._connection_at(place)
+            self._in_use[id(connection)] = place
+            return connection
         except BaseException:
             self._vacate(place)
             raise
-        with self._lock:
-            self._in_use[id(connection)] = place
-        return connection
 
     def _take_place(self) -> _Place[C]:
         with self._lock:
@@ -124,7 +125,7 @@ class ConnectionPool(Generic[C]):
 
     def _wait_for_place(self, waiter: _Waiter[C]) -> _Place[C]:
         try:
-            waiter.woken.wait(self._settings.pool_timeout)
+            waiter.served.acquire(timeout=self._settings.pool_timeout)
         except BaseException:  # Ctrl-C: nobody may be served who is gone
             if place := self._stop_waiting(waiter):
                 self._pass_on(place)
@@ -149,20 +150,21 @@ class ConnectionPool(Generic[C]):
             self._driver.close(place.connection)
             place.connection = None
         if place.connection is None:
+            place.generation = self._generation
             place.connection = self._driver.connect()
         return place.connection
 
     def release(self, connection: C) -> None:
         """Takes a connection back, for the next user; closes it instead when it is not usable any more."""
-        if id(connection) not in self._in_use:  # the parent's, after a fork: not ours to touch
+        place = self._in_use.pop(id(connection), None)
+        if place is None:  # the parent's, after a fork: not ours to touch
             return
         is_clean = False
         try:
             is_clean = self._driver.make_clean(connection)
         finally:
             with self._lock:
-                place = self._in_use.pop(id(connection))
-                is_usable = is_clean and not place.is_retired
+                is_usable = is_clean and place.generation == self._generation
                 if is_usable:
                     self._pass_on(place)
             if not is_usable:
@@ -182,7 +184,7 @@ class ConnectionPool(Generic[C]):
             if self._waiters:
                 waiter = self._waiters.popleft()
                 waiter.place = place
-                waiter.woken.set()
+                waiter.served.release()
             elif place.connection is None:
                 self._total -= 1
             else:
@@ -226,8 +228,7 @@ class ConnectionPool(Generic[C]):
     def close(self) -> None:
         """Closes the idle connections now, and each one in use when it comes back. The pool can be used again."""
         with self._lock:
-            for place in self._in_use.values():
-                place.is_retired = True
+            self._generation += 1
             if self._stop_reaper is not None:
                 self._stop_reaper.set()
                 self._stop_reaper = None

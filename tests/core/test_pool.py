@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import random
 import signal
 import sys
 import threading
@@ -11,6 +12,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -40,6 +42,8 @@ class Exchange:
         self.may_connect.set()
         self.connecting = 0
         self.failures: list[Exception] = []
+        self.most_open = 0
+        self._counting = threading.Lock()
 
     def connect(self) -> Line:
         self.connecting += 1
@@ -47,11 +51,15 @@ class Exchange:
         self.connecting -= 1
         if self.failures:
             raise self.failures.pop()
-        self.made.append(Line())
-        return self.made[-1]
+        line = Line()
+        with self._counting:
+            self.made.append(line)
+            self.most_open = max(self.most_open, len(self.open_lines))
+        return line
 
     def close(self, line: Line) -> None:
-        line.is_open = False
+        with self._counting:
+            line.is_open = False
 
     @property
     def open_lines(self) -> list[Line]:
@@ -181,6 +189,58 @@ def test_nobody_overtakes_a_waiting_thread(exchange: Exchange, threads: ThreadPo
     assert not late.done()
     pool.release(held)
     assert result_of(late) is held
+
+
+def test_a_thread_is_served_in_spite_of_all_that_never_let_go_for_long(
+    exchange: Exchange, threads: ThreadPoolExecutor
+) -> None:
+    pool = exchange.pool(size=2)
+    is_done = threading.Event()
+
+    def hurry() -> None:
+        while not is_done.is_set():
+            pool.release(pool.acquire())
+
+    hurrying = [threads.submit(hurry) for _ in range(10)]
+    try:
+        for _ in range(5):
+            pool.release(result_of(threads.submit(pool.acquire)))
+    finally:
+        is_done.set()
+    for future in hurrying:
+        result_of(future)
+
+
+def test_a_thread_that_returns_a_connection_goes_behind_those_that_wait(
+    exchange: Exchange, threads: ThreadPoolExecutor
+) -> None:
+    pool = exchange.pool(size=1)
+    held = pool.acquire()
+    served: list[int] = []
+
+    def use(number: int) -> None:
+        connection = pool.acquire()
+        served.append(number)
+        pool.release(connection)
+
+    users = []
+    for number in range(10):
+        users.append(threads.submit(use, number))
+        wait_until(lambda: pool.stats().waiting == len(users))
+    pool.release(held)
+    pool.acquire()
+    assert served == list(range(10))
+
+
+def test_closing_reaches_a_connection_that_is_just_being_made(exchange: Exchange, threads: ThreadPoolExecutor) -> None:
+    pool = exchange.pool(size=1)
+    exchange.may_connect.clear()
+    connecting = threads.submit(pool.acquire)
+    wait_until(lambda: exchange.connecting)
+    pool.close()
+    exchange.may_connect.set()
+    pool.release(result_of(connecting))
+    assert exchange.open_lines == []
 
 
 def test_waiting_ends_with_an_error_that_tells_what_to_do(exchange: Exchange) -> None:
@@ -424,3 +484,68 @@ def test_a_lease_ends_once(exchange: Exchange) -> None:
     assert taken_by_another.is_open
     with pytest.raises(DatabaseConnectionError, match="given back"):
         _ = lease.connection
+
+
+# All at once
+
+
+def test_whatever_happens_no_place_is_lost_and_none_is_added(exchange: Exchange, threads: ThreadPoolExecutor) -> None:
+    """Connections that die, can't be made or can't be cleaned, impatient threads, threads that end, a pool closed."""
+    size = 3
+    pool = exchange.pool(size, timeout=0.05, idle_timeout=0.05)
+    bound = threading.local()
+    is_done = threading.Event()
+    outcomes: set[str] = set()
+
+    def end_with_a_connection_in_hand() -> None:
+        with suppress(PoolTimeoutError, ConnectionRefusedError):
+            bound.lease = Lease(pool)
+
+    def use(seed: int) -> None:
+        chances = random.Random(seed)
+        for _ in range(60):
+            try:
+                line = pool.acquire()
+            except (PoolTimeoutError, ConnectionRefusedError) as error:
+                outcomes.add(type(error).__name__)
+                continue
+            assert line.is_open
+            if chances.random() < 0.3:
+                time.sleep(chances.random() * 0.03)
+            line.is_alive = chances.random() > 0.1
+            line.is_clean = chances.random() > 0.1
+            pool.release(line)
+            event = chances.randrange(20)
+            if event == 0:
+                pool.close()
+            elif event == 1:
+                pool.close_idle()
+            elif event == 2:
+                exchange.failures.append(ConnectionRefusedError())
+            elif event == 3:
+                mortal = threading.Thread(target=end_with_a_connection_in_hand)
+                mortal.start()
+                mortal.join(DEADLINE)
+
+    def watch() -> None:
+        while not is_done.is_set():
+            stats = pool.stats()
+            assert 0 <= stats.idle <= stats.total <= size
+
+    watching = threads.submit(watch)
+    users = [threads.submit(use, seed) for seed in range(16)]
+    try:
+        for user in users:
+            result_of(user)
+    finally:
+        is_done.set()
+    result_of(watching)
+    assert outcomes == {"PoolTimeoutError", "ConnectionRefusedError"}
+    assert exchange.most_open == size
+
+    wait_until(lambda: pool.stats().idle == pool.stats().total)
+    exchange.failures.clear()
+    lines = {id(pool.acquire()) for _ in range(size)}
+    assert len(lines) == size
+    with pytest.raises(PoolTimeoutError):
+        pool.acquire()
