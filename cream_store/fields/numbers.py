@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import ROUND_HALF_EVEN, Decimal, Inexact, InvalidOperation
 from decimal import Context as DecimalContext
-from decimal import Decimal, Inexact, InvalidOperation
 from typing import Any, ClassVar, Final
 
 import peewee
@@ -77,6 +77,7 @@ class NumericField(Column):
         self.scale = scale
         self._step = Decimal(1).scaleb(-scale)
         self._context = DecimalContext(prec=precision, traps=[Inexact, InvalidOperation])
+        self._rounding = DecimalContext(prec=precision, traps=[InvalidOperation], rounding=ROUND_HALF_EVEN)
         self._format = f"%.{scale}f"
         super().__init__(**options)
 
@@ -96,6 +97,13 @@ class NumericField(Column):
 
     def encode(self, value: Any) -> str:
         return str(self._quantized(value))
+
+    def rounded(self, value: Decimal) -> Decimal | None:
+        """A finite number, rounded half-even to the column's scale; None when it is too large for the column."""
+        try:
+            return self._rounding.quantize(value, self._step)
+        except InvalidOperation:
+            return None
 
     def _quantized(self, value: Any) -> Decimal:
         if isinstance(value, int) and not isinstance(value, bool):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import peewee
@@ -25,11 +25,17 @@ class Grouping(Reading[R]):
     """What records come to, all together or group by group."""
 
     def _aggregate(
-        self, name: str, builder: QueryBuilder, select: Sequence[Any], *, group_by: Sequence[Any] = ()
+        self,
+        name: str,
+        builder: QueryBuilder,
+        select: Sequence[Any],
+        *,
+        group_by: Sequence[Any] = (),
+        given: Mapping[str, Any] | None = None,
     ) -> list[tuple[Any, ...]]:
         """Rows of what is grouped by and what is selected, over the records that meet the conditions, decoded.
 
-        `name` tells the repository's aggregates apart.
+        `name` tells the repository's aggregates apart; `given` are the values of the selection's own parameters.
         """
         values = condition_values(self._column, builder)
         if values is None:
@@ -49,7 +55,7 @@ class Grouping(Reading[R]):
         ]
         return [
             tuple(value if decode is None else decode(value) for decode, value in zip(decoders, row, strict=True))
-            for row in statement.fetch_all(self.database, values)
+            for row in statement.fetch_all(self.database, {**values, **(given or {})})
         ]
 
     def _count_by(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
 import peewee
-from peewee import EXCLUDED, fn
+from peewee import EXCLUDED, SQL, fn
 
 from cream_store.clock import utc_now
 from cream_store.errors import ConstraintViolationError, InvalidDataError, RepositoryError
@@ -84,18 +84,28 @@ class Inserting(Table[R]):
             raise self.overwrite_error(f"{table}: {self.overwrite_refusal}", table=table)
         return self._in_order_of(records, stored, numbered)
 
+    def _insert_if_absent(self, record: R) -> R | None:
+        """Inserts a record unless a stored one has the same key, as `conflict_target` says: None then."""
+        self._guard(record)
+        key = key_of(self.row)
+        numbered = _is_serial(key) and getattr(record, key.record_name) is None
+        written = self._write([record], numbered=numbered, if_absent=True)
+        return written[0] if written else None
+
     def _write(
         self,
         records: Sequence[R],
         *,
         numbered: bool = False,
         over_stored: bool = False,
+        if_absent: bool = False,
         only: tuple[str, ...] | None = None,
         computed: Mapping[str, peewee.Node] | None = None,
     ) -> list[R]:
         """Inserts records with one statement, and returns those that it wrote, in any order.
 
-        Records that `_may_overwrite` forbids to write over a stored one are left out.
+        With `over_stored`, a record that `_may_overwrite` forbids to write over a stored one is left out; with
+        `if_absent`, any whose key is stored.
         """
         key = key_of(self.row)
         columns = {name: column for name, column in self._columns.items() if not (numbered and column is key)}
@@ -107,10 +117,14 @@ class Inserting(Table[R]):
             insert = self.row.insert_many(rows)
             if over_stored:
                 insert = self._over_stored(insert, columns, only, expressions)
+            if if_absent:
+                target = self._conflict_columns()
+                # DO NOTHING, which Peewee writes for every key of the table, not for this one alone.
+                insert = insert.on_conflict(conflict_target=target, preserve=target, where=SQL("1 = 0"))
             return insert.returning(*self._columns.values())
 
         identities = tuple((name, id(node)) for name, node in expressions.items())
-        statement = self._statement(("insert", len(records), numbered, over_stored, only, identities), build)
+        statement = self._statement(("insert", len(records), numbered, over_stored, if_absent, only, identities), build)
         return self._fetch(statement, [getattr(record, name) for record in records for name in columns])
 
     def _over_stored(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
-from decimal import Decimal, localcontext
+from decimal import ROUND_UP, Decimal, localcontext
 from enum import Enum, IntEnum, StrEnum
 from typing import Any
 from uuid import UUID
@@ -402,6 +402,27 @@ class TestNumerics:
             assert stored(repository, column.column_name, number) == number
             if digits < column.precision:
                 assert_refused(repository, column.column_name, largest(column))
+
+
+@pytest.mark.parametrize(
+    ("column", "number", "rounded"),
+    [
+        (EveryTypeRow.numeric_14_4, "1.00005", "1.0000"),
+        (EveryTypeRow.numeric_14_4, "1.00015", "1.0002"),
+        (EveryTypeRow.numeric_14_4, "-0.00005", "-0.0000"),
+        (EveryTypeRow.numeric_14_4, "9999999999.99994", "9999999999.9999"),
+        (EveryTypeRow.numeric_14_4, "9999999999.99995", None),
+        (EveryTypeRow.numeric_14_4, "1e400", None),
+        (EveryTypeRow.numeric_18_8, "1e-400", "0E-8"),
+        (EveryTypeRow.numeric_18_0, "2.5", "2"),
+    ],
+)
+def test_a_number_is_rounded_half_even_to_what_its_column_holds(
+    column: NumericField, number: str, rounded: str | None
+) -> None:
+    with localcontext(prec=5, rounding=ROUND_UP):  # however the caller calculates
+        found = column.rounded(Decimal(number))
+    assert (None if found is None else str(found)) == rounded
 
 
 class Nowhere(tzinfo):

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
 
 import pytest
+from peewee import fn
 
-from cream_store import Database, QueryBuilder, query
+from cream_store import Database, Param, QueryBuilder, query
+from cream_store.aggregates import Extreme
+from cream_store.fields import Column
 from tests.conftest import BACK_ENDS
-from tests.core.library import Book, BooksRepository, Genre, emptied, fresh_library
+from tests.core.library import Book, BookRow, BooksRepository, Genre, emptied, fresh_library
 
 NOON = datetime(2024, 3, 15, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+
+
+_THICK: Final = fn.COUNT(BookRow.id).filter(BookRow.pages >= Param("pages", BookRow.pages))
 
 
 class GroupedBooks(BooksRepository):
@@ -22,6 +30,17 @@ class GroupedBooks(BooksRepository):
         """The titles of those that meet a query among the newest of each genre."""
         newest = query().at_most("created_at", until).order_by("-created_at")
         return [book.title for book in self._among_latest_of_each(["genre"], newest, builder)]
+
+    def extremes(self, builder: QueryBuilder, *columns: Column) -> tuple[Any, ...]:
+        """The least and the greatest value of each column."""
+        select = [Extreme(function, column) for column in columns for function in ("MIN", "MAX")]
+        [found] = self._aggregate(f"extremes of {[column.name for column in columns]}", builder, select)
+        return found
+
+    def thick(self, pages: int, genres: QueryBuilder) -> dict[Genre, int]:
+        """How many books of each genre have so many pages."""
+        rows = self._aggregate("thick", genres, [_THICK], group_by=[BookRow.genre], given={"pages": pages})
+        return dict(rows)
 
 
 @pytest.fixture(scope="module", params=BACK_ENDS)
@@ -43,6 +62,30 @@ def books(library: Database) -> GroupedBooks:
     ]:
         books.create(Book(title=title, genre=genre, pages=pages, created_at=NOON - age * HOUR))
     return books
+
+
+class TestAggregates:
+    def test_extremes_are_the_columns_own_values(self, books: GroupedBooks) -> None:
+        found = books.extremes(query(), BookRow.created_at, BookRow.price, BookRow.pages, BookRow.title)
+        assert found == (
+            *(NOON - 4 * HOUR, NOON),
+            *(Decimal("9.99"), Decimal("9.99")),
+            *(10, 90),
+            *("essays", "old poems"),
+        )
+        assert [type(value) for value in found[::2]] == [datetime, Decimal, int, str]
+
+    def test_extremes_are_of_the_query(self, books: GroupedBooks) -> None:
+        assert books.extremes(query().equals("genre", Genre.POEMS), BookRow.pages) == (10, 30)
+
+    def test_extremes_of_nothing_are_none(self, books: GroupedBooks) -> None:
+        nothing = query().equals("title", "unknown")
+        assert books.extremes(nothing, BookRow.created_at, BookRow.price, BookRow.pages, BookRow.title) == (None,) * 8
+
+    def test_a_selection_has_parameters_of_its_own(self, books: GroupedBooks) -> None:
+        assert books.thick(20, query()) == {Genre.NOVEL: 2, Genre.POEMS: 1, Genre.ESSAYS: 0}
+        assert books.thick(90, query()) == {Genre.NOVEL: 1, Genre.POEMS: 0, Genre.ESSAYS: 0}
+        assert books.thick(20, query().equals("genre", Genre.POEMS)) == {Genre.POEMS: 1}
 
 
 class TestAmongTheLatestOfEach:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID
 
 import pytest
@@ -15,10 +16,12 @@ from cream_store import (
     Filters,
     NotFoundError,
     Repository,
+    Statement,
     Store,
     new_id,
     transactional,
 )
+from cream_store.statement import for_update
 from tests.core.notes import Note, NoteRow
 from tests.races import at_once
 
@@ -43,6 +46,22 @@ class HeldCycles(Repository[Cycle, Filters, Changes]):
         return self._hold(id)
 
 
+class Queue(Repository[Note, Filters, Changes]):
+    """Notes that several workers take, each another one."""
+
+    row = NoteRow
+
+    def take(self) -> Note | None:
+        """The next note that nobody has taken. Ours until the transaction ends."""
+        taken = self._fetch(_NEXT, {})
+        return taken[0] if taken else None
+
+
+_NEXT: Final = Statement(
+    lambda: for_update(NoteRow.select().order_by(NoteRow.number, NoteRow.id).limit(1), skip_locked=True)
+)
+
+
 def test_writers_that_read_first_wait_for_each_other(notebook: Database) -> None:
     counters = Counters(notebook)
     counter = counters.create(Note(number=0))
@@ -60,6 +79,23 @@ def test_other_rows_are_not_held(postgresql_notebook: Database) -> None:
         [counted] = at_once(lambda: counters.count_up(other.id))
 
     assert counted == other.replace(number=1)
+
+
+def test_what_others_hold_is_left_out(postgresql_notebook: Database) -> None:
+    queue = Queue(postgresql_notebook)
+    first, second = queue.create(Note(number=1)), queue.create(Note(number=2))
+    with postgresql_notebook.transaction():
+        assert queue.take() == first
+        assert at_once(queue.take) == [second]  # without waiting for the first
+    assert queue.take() == first
+
+
+def test_what_is_free_is_taken_on_any_database(notebook: Database) -> None:
+    queue = Queue(notebook)
+    assert queue.take() is None
+    note = queue.create(Note())
+    with notebook.transaction():
+        assert queue.take() == note
 
 
 @pytest.mark.parametrize("id", [new_id(), "no UUID"])

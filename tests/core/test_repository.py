@@ -340,6 +340,55 @@ class TestHistory:
         ]
 
 
+class OnceRepository(CodesRepository):
+    """Books of which the first with a code and genre stays."""
+
+    row = BookRow
+
+    def add(self, book: Book) -> Book | None:
+        return self._insert_if_absent(book)
+
+
+class NamedShelves(ShelvesRepository):
+    """Shelves of which the first with a name stays."""
+
+    row = ShelfRow
+    conflict_target = ("name",)
+
+    def add(self, name: str) -> Shelf | None:
+        return self._insert_if_absent(Shelf(name=name))
+
+
+class TestInsertIfAbsent:
+    @pytest.fixture
+    def once(self, books: BooksRepository) -> OnceRepository:
+        return OnceRepository(books.database)
+
+    def test_the_first_stays_as_it_is(self, once: OnceRepository) -> None:
+        first = Book(code="A", title="first")
+        assert once.add(first) == first
+        assert once.add(Book(code="a", title="second")) is None
+        assert once.find_all() == [first]
+
+    def test_another_key_is_no_reason_to_leave_it_out(self, once: OnceRepository) -> None:
+        once.add(Book(code="A", isbn="1"))
+        with pytest.raises(DuplicateKeyError):
+            once.add(Book(code="B", isbn="1"))
+
+    def test_a_numbered_row_gets_its_number(self, shelves: ShelvesRepository) -> None:
+        named = NamedShelves(shelves.database)
+        added = named.add("A")
+        assert added is not None
+        assert isinstance(added.id, int)
+        assert named.add("A") is None
+        assert named.find_all() == [added]
+
+    def test_what_cant_be_stored_is_refused(self, once: OnceRepository) -> None:
+        other: Any = Shelf(name="A")
+        with pytest.raises(InvalidDataError, match="needs a Book"):
+            once.add(other)
+
+
 class FilledBooks(BooksRepository):
     """An upsert leaves the pages and the ISBN as they are stored when a record lacks them."""
 

@@ -39,8 +39,7 @@ from cream_store import (
 from cream_store.aggregates import Extreme
 from cream_store.queries import checked_limit
 from cream_store.repository import Key
-from cream_store.row import columns_of
-from cream_store.statement import for_update, params
+from cream_store.statement import for_update
 
 
 class FilingType(StrEnum):
@@ -152,13 +151,6 @@ class FilingStats:
     by_type: Mapping[FilingType, int]
 
 
-_INSERT_IF_ABSENT: Final = Statement(
-    lambda: (
-        FilingRow.insert(params(list(columns_of(FilingRow).items())))
-        .on_conflict(conflict_target=[FilingRow.accession_number], preserve=[FilingRow.updated_at], where=SQL("1 = 0"))
-        .returning(*columns_of(FilingRow).values())
-    )
-)
 _HOLD_PENDING: Final = Statement(
     lambda: for_update(
         FilingRow.select(FilingRow.id)
@@ -186,13 +178,12 @@ class FilingsRepository(Repository[Filing, FilingFilters, FilingChanges]):
     @transactional
     def create_if_absent(self, filing: Filing) -> tuple[Filing, bool]:
         """Stores a filing unless its accession number is known. The stored one, and whether it is new."""
-        self._guard(filing)
         while True:
             known = self.find_by_accession_number(filing.accession_number)
             if known is not None:
                 return known, False
-            if created := self._fetch(_INSERT_IF_ABSENT, filing.as_dict()):
-                return created[0], True
+            if created := self._insert_if_absent(filing):
+                return created, True
             # Somebody else has just stored it.
 
     def find_by_accession_number(self, accession_number: str) -> Filing | None:

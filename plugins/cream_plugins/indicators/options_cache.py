@@ -20,7 +20,6 @@ from cream_store import (
     Record,
     Repository,
     Row,
-    Statement,
     SymbolField,
     TimestampField,
     Unset,
@@ -34,6 +33,7 @@ from cream_store import (
     unique,
     utc_now,
 )
+from cream_store.aggregates import Extreme
 
 TimeToLive = timedelta | int | float
 """How long an entry is valid: a timedelta, or a number of minutes. Nothing or less: it has expired already."""
@@ -121,14 +121,10 @@ class OptionsIndicatorsCacheStats:
     newest_timestamp: datetime | None
 
 
-def _select_stats() -> Any:
-    row = OptionsIndicatorsCacheRow
-    everything = fn.COUNT(SQL("*"))
-    valid = fn.COUNT(SQL("*")).filter(row.expires_at > Param("now", row.expires_at))
-    return row.select(everything, valid, fn.MIN(row.timestamp), fn.MAX(row.timestamp))
-
-
-_STATS: Final = Statement(_select_stats)
+_ENTRIES: Final = fn.COUNT(SQL("*"))
+_VALID_ENTRIES: Final = fn.COUNT(SQL("*")).filter(
+    OptionsIndicatorsCacheRow.expires_at > Param("now", OptionsIndicatorsCacheRow.expires_at)
+)
 
 
 class OptionsIndicatorsCacheRepository(
@@ -241,14 +237,15 @@ class OptionsIndicatorsCacheRepository(
 
     def get_stats(self) -> OptionsIndicatorsCacheStats:
         """How many entries there are, how many of them have expired, and how old they are. One statement."""
-        [(total, valid, oldest, newest)] = _STATS.fetch_all(self.database, {"now": utc_now()})
-        moment = OptionsIndicatorsCacheRow.timestamp.python_value
+        timestamp = OptionsIndicatorsCacheRow.timestamp
+        figures = [_ENTRIES, _VALID_ENTRIES, Extreme("MIN", timestamp), Extreme("MAX", timestamp)]
+        [(total, valid, oldest, newest)] = self._aggregate("stats", query(), figures, given={"now": utc_now()})
         return OptionsIndicatorsCacheStats(
             total=total,
             valid=valid,
             expired=total - valid,
-            oldest_timestamp=None if oldest is None else moment(oldest),
-            newest_timestamp=None if newest is None else moment(newest),
+            oldest_timestamp=oldest,
+            newest_timestamp=newest,
         )
 
 

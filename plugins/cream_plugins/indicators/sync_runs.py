@@ -37,6 +37,7 @@ from cream_store import (
     transactional,
     utc_now,
 )
+from cream_store.aggregates import Extreme
 from cream_store.repository import Key
 from cream_store.states import StateMachine
 
@@ -267,14 +268,17 @@ class IndicatorSyncRunsRepository(Repository[IndicatorSyncRun, IndicatorSyncRunF
         row = IndicatorSyncRunRow
         builder = query().equals("environment", self.environment_of(environment))
         groups = self._aggregate(
-            "summary", builder, [fn.COUNT(SQL("*")), fn.MAX(row.completed_at)], group_by=[row.run_type, row.status]
+            "summary",
+            builder,
+            [fn.COUNT(SQL("*")), Extreme("MAX", row.completed_at)],
+            group_by=[row.run_type, row.status],
         )
         counts = dict.fromkeys(SyncRunStatus, 0)
         last_completed: dict[IndicatorRunType, datetime | None] = dict.fromkeys(IndicatorRunType)
         for run_type, status, count, completed_at in groups:
             counts[status] += count
             if status is SyncRunStatus.COMPLETED and completed_at is not None and run_type in last_completed:
-                last_completed[run_type] = row.completed_at.python_value(completed_at)
+                last_completed[run_type] = completed_at
         return IndicatorSyncSummary(
             total_runs=sum(counts.values()),
             running=counts[SyncRunStatus.RUNNING],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, tzinfo
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from cream_plugins.market_data.candles import Candle, CandleRow
@@ -104,12 +104,13 @@ class CandleReader:
             return None
         column: NumericField = getattr(CandleRow, name)
         number = _decimal(name, value)
-        if self._rounds:
-            number = _rounded(number, column)
+        rounded = column.rounded(number)
+        if self._rounds and rounded is not None:
+            return rounded
         try:
             column.encode(number)
         except InvalidDataError:
-            if number == _rounded(number, column):
+            if rounded is None:
                 raise
             decimals = f"more than {column.scale} decimals" if column.scale else "decimals"
             raise InvalidDataError(f"{name} {str(value)[:40]} has {decimals} (--round rounds half-even)") from None
@@ -160,14 +161,6 @@ def _decimal(name: str, value: Any) -> Decimal:
     if not number.is_finite() or "_" in text:  # Python reads 1_000 as a number
         raise InvalidDataError(f"{name} {text[:40]!r} is not a number")
     return number
-
-
-def _rounded(number: Decimal, column: NumericField) -> Decimal:
-    """The number with as many decimals as the column holds; unchanged if it is too large for any column."""
-    try:
-        return number.quantize(Decimal(1).scaleb(-column.scale), ROUND_HALF_EVEN)
-    except InvalidOperation:
-        return number
 
 
 def moment_of(value: Any) -> datetime:

@@ -20,14 +20,10 @@ def profit_in_percent(
         return None
     with localcontext(_EXACTLY_ENOUGH):
         percent = 100 * Decimal(ThesisRow.realized_pnl.encode(realized_pnl)) / (entry_price * units)
-        if abs(percent) >= _BEYOND_THE_COLUMN:
-            return None
-        rounded = percent.quantize(Decimal("0.0001"))
-    return rounded if abs(rounded) < _BEYOND_THE_COLUMN else None
+    return ThesisRow.realized_pnl_pct.rounded(percent)
 
 
 _EXACTLY_ENOUGH: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
-_BEYOND_THE_COLUMN: Final = Decimal(10_000)
 
 
 def profit_per_unit(entry_price: Decimal | None, current_price: Decimal | None) -> Decimal | None:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final, TypedDict
+from typing import Final, TypedDict
 
 import peewee
-from peewee import SQL
 
 from cream_plugins.universe.moments import moment_of
 from cream_store import (
@@ -22,7 +21,6 @@ from cream_store import (
     QueryBuilder,
     Record,
     Repository,
-    RepositoryError,
     Row,
     SerialField,
     SymbolField,
@@ -129,11 +127,7 @@ class TickerChangesRepository(Repository[TickerChange, TickerChangeFilters, Tick
 
     def insert(self, change: TickerChange) -> bool:
         """Stores a change, unless there is one with the same names and day: that stays as it is. Whether it did."""
-        try:
-            _StoredChangesKept(self._database).upsert(change)
-        except _AlreadyStoredError:
-            return False
-        return True
+        return self._insert_if_absent(change) is not None
 
     def bulk_upsert(self, changes: Iterable[TickerChange]) -> int:
         """Upserts all changes or none; of several with the same key, the last wins. Returns how many were given."""
@@ -277,20 +271,6 @@ class TickerChangesRepository(Repository[TickerChange, TickerChangeFilters, Tick
         )
         if old == new and record.change_type != TickerChangeType.DELISTED:
             TickerChangeRow.new_symbol.refuse(f"{old} can't become {new} by a {record.change_type}; only be delisted")
-
-
-class _AlreadyStoredError(RepositoryError):
-    """A change with the same names and day is stored."""
-
-
-class _StoredChangesKept(TickerChangesRepository):
-    """Changes of which none replaces a stored one."""
-
-    row = TickerChangeRow
-    overwrite_error = _AlreadyStoredError
-
-    def _may_overwrite(self) -> Any:
-        return SQL("1 = 0")
 
 
 _Step = Callable[[Sequence[TickerChange], TickerChange | None], TickerChange | None]
