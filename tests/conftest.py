@@ -1,6 +1,6 @@
 """Every test that asks for a `store` or a `database` runs on each back end.
 
-Each server gets one template database per session, and each test a copy of it.
+Each server gets one template database per session, and each test a copy of it, unless its folder shares one.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from shutil import rmtree
@@ -68,6 +69,35 @@ def templates(back_end: str, plugins: tuple[str, ...] | None, environment: Envir
     return _library().postgresql(server_url(back_end), plugins, environment)
 
 
+@contextmanager
+def empty_store(back_end: str, plugins: tuple[str, ...] | None, environment: Environment) -> Iterator[Store]:
+    """A database without a row: one of the session's for certain plugins, a fresh one for all."""
+    if plugins is None:
+        with templates(back_end, None, environment).copy() as store:
+            yield store
+        return
+    store = _shared_store(back_end, plugins, environment)
+    with store.transaction():
+        for row in reversed(store.rows):
+            row.delete().execute(store.database)
+    yield store
+
+
+_session = ExitStack()
+
+
+@cache
+def _shared_store(back_end: str, plugins: tuple[str, ...], environment: Environment) -> Store:
+    return _session.enter_context(templates(back_end, plugins, environment).copy())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _close_shared_stores() -> Iterator[None]:
+    yield
+    _session.close()
+    _shared_store.cache_clear()
+
+
 @pytest.fixture(params=BACK_ENDS)
 def back_end(request: pytest.FixtureRequest) -> str:
     """The name of each back end in turn: `sqlite`, `postgres18`, ..."""
@@ -83,27 +113,44 @@ def postgresql(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def store(back_end: str) -> Iterator[Store]:
-    """A fresh TEST database with the schema of all our plugins, on each back end."""
-    with templates(back_end, None, Environment.TEST).copy() as store:
+def plugins() -> tuple[str, ...] | None:
+    """The plugins whose tables the databases have.
+
+    None: all of them, in databases made for each test alone. A folder of tests that names the few that it needs gets
+    databases of the session, which every test finds empty: they cost next to nothing. No test may change their schema.
+    """
+    return None
+
+
+@pytest.fixture
+def store(back_end: str, plugins: tuple[str, ...] | None) -> Iterator[Store]:
+    """An empty TEST database, on each back end."""
+    with empty_store(back_end, plugins, Environment.TEST) as store:
         yield store
 
 
 @pytest.fixture
-def paper_store(back_end: str) -> Iterator[Store]:
-    """A fresh PAPER database, on each back end."""
-    with templates(back_end, None, Environment.PAPER).copy() as store:
+def paper_store(back_end: str, plugins: tuple[str, ...] | None) -> Iterator[Store]:
+    """An empty PAPER database, on each back end."""
+    with empty_store(back_end, plugins, Environment.PAPER) as store:
         yield store
 
 
 @pytest.fixture
-def postgresql_store(postgresql: str) -> Iterator[Store]:
-    """A fresh TEST database on each PostgreSQL."""
-    with templates(postgresql, None, Environment.TEST).copy() as store:
+def live_store(back_end: str, plugins: tuple[str, ...] | None) -> Iterator[Store]:
+    """An empty LIVE database, on each back end."""
+    with empty_store(back_end, plugins, Environment.LIVE) as store:
+        yield store
+
+
+@pytest.fixture
+def postgresql_store(postgresql: str, plugins: tuple[str, ...] | None) -> Iterator[Store]:
+    """An empty TEST database on each PostgreSQL."""
+    with empty_store(postgresql, plugins, Environment.TEST) as store:
         yield store
 
 
 @pytest.fixture
 def database(store: Store) -> Database:
-    """The database of the fresh store."""
+    """The database of the store."""
     return store.database

@@ -21,7 +21,6 @@ from cream_store import (
     Store,
     clock_set_to,
 )
-from tests.conftest import templates
 from tests.races import at_once
 
 NOW = datetime(2024, 3, 15, 12, tzinfo=UTC)
@@ -40,13 +39,6 @@ def settings(configs: list[AgentConfig]) -> list[tuple[AgentType, str | None, bo
 @pytest.fixture
 def agents(store: Store) -> AgentConfigsRepository:
     return store[AgentConfigsRepository]
-
-
-@pytest.fixture
-def live_store(back_end: str) -> Iterator[Store]:
-    """A fresh LIVE database, on each back end."""
-    with templates(back_end, None, LIVE).copy() as store:
-        yield store
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
 
@@ -23,7 +22,6 @@ from cream_plugins.config import (
 )
 from cream_plugins.vocabulary import AgentType
 from cream_store import Environment, InvalidDataError, SeedOutcome, Store, query
-from tests.conftest import templates
 from tests.races import at_once
 
 PAPER, LIVE = Environment.PAPER, Environment.LIVE
@@ -44,13 +42,6 @@ def everything(store: Store) -> list[object]:
 @pytest.fixture(autouse=True)
 def no_configured_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LLM_MODEL_ID", raising=False)
-
-
-@pytest.fixture
-def live_store(back_end: str) -> Iterator[Store]:
-    """A fresh LIVE database, on each back end."""
-    with templates(back_end, None, LIVE).copy() as store:
-        yield store
 
 
 def test_an_empty_database_gets_everything(store: Store) -> None:

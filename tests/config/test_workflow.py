@@ -32,7 +32,6 @@ from cream_store import (
     clock_set_to,
     get_db,
 )
-from tests.conftest import templates
 from tests.races import at_once, overtaken
 
 NOW = datetime(2024, 3, 15, 12, tzinfo=UTC)
@@ -50,13 +49,6 @@ def limits(status: ConfigStatus = DRAFT, environment: Environment = PAPER, **val
 @pytest.fixture
 def constraints(store: Store) -> ConstraintsConfigRepository:
     return store[ConstraintsConfigRepository]
-
-
-@pytest.fixture
-def live_store(back_end: str) -> Iterator[Store]:
-    """A fresh LIVE database, on each back end."""
-    with templates(back_end, None, LIVE).copy() as store:
-        yield store
 
 
 @pytest.fixture

@@ -1,48 +1,8 @@
-"""TEST databases with nothing but the tables of indicators, on each back end.
-
-Each back end gets one per session, which every test finds empty; so they cost next to nothing.
-"""
-
-from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import ExitStack
-from functools import cache
+"""Databases with nothing but the tables that these tests are about."""
 
 import pytest
 
-from cream_store import Environment, Store
-from tests.conftest import templates
-
-_session = ExitStack()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _close_stores() -> Iterator[None]:
-    yield
-    _session.close()
-    _store.cache_clear()
-
-
-@cache
-def _store(back_end: str) -> Store:
-    return _session.enter_context(templates(back_end, ("indicators",), Environment.TEST).copy())
-
-
-def _emptied(back_end: str) -> Store:
-    store = _store(back_end)
-    for row in store.rows:
-        row.delete().execute(store.database)
-    return store
-
 
 @pytest.fixture
-def store(back_end: str) -> Store:
-    """A TEST database with empty tables, on each back end."""
-    return _emptied(back_end)
-
-
-@pytest.fixture
-def postgresql_store(postgresql: str) -> Store:
-    """A TEST database with empty tables, on each PostgreSQL."""
-    return _emptied(postgresql)
+def plugins() -> tuple[str, ...]:
+    return ("indicators",)
