@@ -196,18 +196,21 @@ class Database(peewee.Database):
 
     # Statements
 
-    def run(self, sql: str, parameters: Sequence[Any] | None, read: Callable[[Cursor], T]) -> T:
+    def run(
+        self, sql: str, parameters: Sequence[Any] | None, read: Callable[[Cursor], T], *, by_key: bool = False
+    ) -> T:
         """Executes one statement and returns what `read` takes from its cursor.
 
         Without parameters (None) the driver takes the statement as it is, its percent signs too. Uses the calling
-        thread's transaction if there is one. Raises RepositoryError.
+        thread's transaction if there is one. Of a statement `by_key`, all values share one plan, which the database
+        may keep. Raises RepositoryError.
         """
         bound = self._bound_connection()
         if bound is not None:
-            return self._run_on(bound, sql, parameters, read)
+            return self._run_on(bound, sql, parameters, read, by_key)
         connection = self.pool.acquire()
         try:
-            result = self._run_on(connection, sql, parameters, read)
+            result = self._run_on(connection, sql, parameters, read, by_key)
             if self._is_in_transaction(connection):
                 logger.warning("%r began a transaction that ends at once; use `with database.transaction()`", sql)
             return result
@@ -232,15 +235,15 @@ class Database(peewee.Database):
         return state.conn
 
     def _run_on(
-        self, connection: Connection, sql: str, parameters: Sequence[Any] | None, read: Callable[[Cursor], T]
+        self,
+        connection: Connection,
+        sql: str,
+        parameters: Sequence[Any] | None,
+        read: Callable[[Cursor], T],
+        by_key: bool = False,
     ) -> T:
         try:
-            cursor = connection.cursor()
-            if parameters is None:
-                cursor.execute(sql)
-            else:
-                cursor.execute(sql, parameters)
-            return read(cursor)
+            return read(self._execute(connection, sql, parameters, by_key))
         except self.driver_errors as error:
             translated = self.translate(error)
         if isinstance(translated, ConnectionLostError):
@@ -248,13 +251,17 @@ class Database(peewee.Database):
         # Raised out here, without the driver's error as its context: that may quote values, unlike the `cause`.
         raise translated from translated.cause
 
+    @abstractmethod
+    def _execute(self, connection: Connection, sql: str, parameters: Sequence[Any] | None, by_key: bool) -> Cursor:
+        """Sends one statement and returns its cursor."""
+
     def fetch_all(self, sql: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows of one statement."""
-        return self.run(sql, parameters, _read_all)
+        return self.run(sql, parameters, read_all)
 
     def change(self, sql: str, parameters: Sequence[Any] | None = None) -> int:
         """Executes one statement and returns how many rows it changed."""
-        return self.run(sql, parameters, _read_count)
+        return self.run(sql, parameters, read_count)
 
     def execute_sql(self, sql: str, params: Sequence[Any] | None = None) -> Cursor:
         """Peewee's way in. Returns a cursor whose rows stay readable after the connection went back to the pool."""
@@ -377,7 +384,7 @@ class Transaction(AbstractContextManager["Transaction"]):
         )
         try:
             for statement in undo:
-                database._run_on(state.conn, statement, (), _read_count)
+                database._run_on(state.conn, statement, (), read_count)
         except RepositoryError:
             # The connection is gone and the transaction with it. The caller gets the error that led here; the pool
             # closes the connection when it comes back.
@@ -388,12 +395,14 @@ class Transaction(AbstractContextManager["Transaction"]):
             self._database.close()
 
 
-def _read_all(cursor: Cursor) -> list[tuple[Any, ...]]:
+def read_all(cursor: Cursor) -> list[tuple[Any, ...]]:
+    """A statement's rows."""
     rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
 
 
-def _read_count(cursor: Cursor) -> int:
+def read_count(cursor: Cursor) -> int:
+    """How many rows a statement changed."""
     count: int = cursor.rowcount
     return count
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import select
 from collections.abc import Sequence
 from typing import Any, ClassVar
+from uuid import UUID
 
 import peewee
 import psycopg2
 import psycopg2.extensions
 
 from cream_store import errors
-from cream_store.backend import Connection, Database
+from cream_store.backend import Connection, Cursor, Database
 from cream_store.environment import DatabaseLocation, Environment
+from cream_store.prepared import PreparedStatements
+from cream_store.readers import read_json, read_uuid
 from cream_store.secret import Secret
 from cream_store.unique_keys import unique_keys
 from cream_store.url import Kind, mask_password, without_secrets
@@ -20,6 +23,28 @@ from cream_store.url import Kind, mask_password, without_secrets
 _IDLE = psycopg2.extensions.TRANSACTION_STATUS_IDLE
 _IN_TRANSACTION = psycopg2.extensions.TRANSACTION_STATUS_INTRANS
 _IN_ERROR = psycopg2.extensions.TRANSACTION_STATUS_INERROR
+
+
+class _Session(psycopg2.extensions.connection):
+    """A connection, and what is prepared on it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.statements: PreparedStatements | None = None
+
+
+def _uuid(text: Any, cursor: object) -> UUID | None:
+    return None if text is None else read_uuid(text)
+
+
+def _json(text: Any, cursor: object) -> Any:
+    return None if text is None else read_json(text)
+
+
+_READERS = (
+    psycopg2.extensions.new_type((2950,), "UUID", _uuid),
+    psycopg2.extensions.new_type((114, 3802), "JSON", _json),
+)
 
 
 class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
@@ -45,13 +70,21 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
             "keepalives_count": "3",
             "tcp_user_timeout": "60000",
             **given,
+            "client_encoding": "UTF8",  # the one that has every character
         }
 
     def _connect_driver(self) -> Connection:
-        connection = psycopg2.connect(**self._connection_parameters)
+        connection = psycopg2.connect(connection_factory=_Session, **self._connection_parameters)
         connection.autocommit = True
+        for reader in _READERS:
+            psycopg2.extensions.register_type(reader, connection)
         with connection.cursor() as cursor:
-            cursor.execute("SET TIME ZONE 'UTC'")
+            cursor.execute("SET TIME ZONE 'UTC'; SELECT pg_backend_pid()")
+            # Is it another process than the one that greeted us? Then a pooler lies between, and leads each transaction
+            # to any session.
+            is_pooled = cursor.fetchone()[0] != connection.info.backend_pid
+        if self.url.prepared and not is_pooled:
+            connection.statements = PreparedStatements()
         if self.server_version is None:
             self.server_version = connection.server_version
         return connection
@@ -108,6 +141,32 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
     def interrupt(self, connection: Connection) -> None:
         if not connection.closed:
             connection.cancel()
+
+    def _execute(self, connection: Connection, sql: str, parameters: Sequence[Any] | None, by_key: bool) -> Cursor:
+        cursor = connection.cursor()
+        may_prepare = by_key and parameters and connection.statements is not None
+        if not (may_prepare and self._execute_prepared(connection, cursor, sql, parameters)):
+            _send(cursor, sql, parameters)
+        return cursor
+
+    def _execute_prepared(self, connection: Connection, cursor: Cursor, sql: str, parameters: Any) -> bool:
+        """Sends a statement by its name, if it is prepared. Returns whether that was done."""
+        try:
+            name = connection.statements.name_of(sql, len(parameters), cursor)
+            if name is None:
+                return False
+            _send(cursor, f"EXECUTE {name} ({', '.join(['%s'] * len(parameters))})", parameters)
+            return True
+        except psycopg2.Error as error:
+            if error.pgcode not in _OUTDATED:
+                raise
+        # Raised and repeated out here, without the driver's error as its context: that may quote values.
+        connection.statements.forget()
+        if connection.get_transaction_status() == _IN_ERROR:
+            raise errors.RetryableTransactionError(
+                "a prepared statement met a change of the schema, which undid the transaction; run it again"
+            )
+        return False
 
     def _begin_statement(self, snapshot: bool) -> str:
         return "BEGIN ISOLATION LEVEL REPEATABLE READ" if snapshot else "BEGIN"
@@ -191,6 +250,13 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
         )
 
 
+def _send(cursor: Cursor, sql: str, parameters: Sequence[Any] | None) -> None:
+    if parameters is None:
+        cursor.execute(sql)
+    else:
+        cursor.execute(sql, parameters)
+
+
 def _without_values(error: psycopg2.Error, message: str) -> psycopg2.Error:
     """The driver's error, less what may be secret: its DETAIL and CONTEXT quote the row, its cursor the statement."""
     bare = type(error)(message)
@@ -216,6 +282,16 @@ def _columns_of(diagnostics: psycopg2.extensions.Diagnostics) -> tuple[str, ...]
         return (diagnostics.column_name,)
     return unique_keys(diagnostics.table_name or "").get(diagnostics.constraint_name or "", ())
 
+
+_OUTDATED = frozenset(
+    {
+        "0A000",  # "cached plan must not change result type": a column has another type now,
+        "42804",  # which the types of the statement's parameters don't fit, in an assignment
+        "42883",  # or in a comparison
+        "26000",  # the statement is gone: DISCARD or DEALLOCATE
+    }
+)
+"""What a prepared statement fails with, although its text is right as it stands."""
 
 _LOST = (psycopg2.OperationalError, psycopg2.InterfaceError)
 _UNDEFINED_TABLE = "42P01"

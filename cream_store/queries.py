@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from datetime import time as time_of_day
 from decimal import Decimal
@@ -29,8 +29,7 @@ class Condition(NamedTuple):
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class QueryBuilder:
+class QueryBuilder(NamedTuple):  # a tuple is made in a fifth of the time of a frozen dataclass
     """Conditions (all must hold), an order and limits. Each method returns a new builder.
 
         query().equals("symbol", "AAPL").at_least("created_at", yesterday).order_by("-created_at").limit(20)
@@ -128,11 +127,11 @@ class QueryBuilder:
 
     def limit(self, limit: int | None) -> QueryBuilder:
         """At most so many rows, 1 to 10,000."""
-        return replace(self, row_limit=None if limit is None else checked_limit(limit))
+        return self._replace(row_limit=None if limit is None else checked_limit(limit))
 
     def offset(self, offset: int) -> QueryBuilder:
         """Leaves out the first rows."""
-        return replace(self, row_offset=checked_offset(offset))
+        return self._replace(row_offset=checked_offset(offset))
 
 
 def query() -> QueryBuilder:

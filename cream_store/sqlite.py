@@ -14,7 +14,7 @@ from typing import Any, ClassVar, cast
 import peewee
 
 from cream_store import errors
-from cream_store.backend import Connection, Database
+from cream_store.backend import Connection, Cursor, Database
 from cream_store.environment import DatabaseLocation, Environment
 from cream_store.secret import Secret
 from cream_store.unique_keys import unique_keys
@@ -123,6 +123,9 @@ class SqliteDatabase(Database, peewee.SqliteDatabase):
 
     def interrupt(self, connection: Connection) -> None:
         connection.interrupt()
+
+    def _execute(self, connection: Connection, sql: str, parameters: Sequence[Any] | None, by_key: bool) -> Cursor:
+        return connection.execute(sql, parameters or ())
 
     def _begin_statement(self, snapshot: bool) -> str:
         return "BEGIN" if snapshot else "BEGIN IMMEDIATE"

@@ -11,7 +11,7 @@ from typing import Any
 
 import peewee
 
-from cream_store.backend import Database
+from cream_store.backend import Database, read_all, read_count
 from cream_store.fields import Column, ForeignKey, is_sqlite
 from cream_store.url import Kind
 
@@ -81,10 +81,15 @@ class Compiled:
 
 
 class Statement:
-    """A query that is built when it is first needed, and compiled once for each kind of database."""
+    """A query that is built when it is first needed, and compiled once for each kind of database.
 
-    def __init__(self, build: Callable[[], peewee.Node]) -> None:
+    One `by_key` stores a single row, or finds it by a unique key. Whatever the values, one plan is the best: PostgreSQL
+    keeps it prepared.
+    """
+
+    def __init__(self, build: Callable[[], peewee.Node], *, by_key: bool = False) -> None:
         self._build = build
+        self._by_key = by_key
         self._compiled: dict[Kind, Compiled] = {}
 
     def on(self, database: Database) -> Compiled:
@@ -97,12 +102,12 @@ class Statement:
     def fetch_all(self, database: Database, values: Values) -> list[tuple[Any, ...]]:
         """The rows that the statement gives."""
         compiled = self.on(database)
-        return database.fetch_all(compiled.sql, compiled.parameters(values))
+        return database.run(compiled.sql, compiled.parameters(values), read_all, by_key=self._by_key)
 
     def change(self, database: Database, values: Values) -> int:
         """How many rows the statement changed."""
         compiled = self.on(database)
-        return database.change(compiled.sql, compiled.parameters(values))
+        return database.run(compiled.sql, compiled.parameters(values), read_count, by_key=self._by_key)
 
 
 def sql(text: str, *parameters: Any) -> peewee.SQL:

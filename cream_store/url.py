@@ -39,6 +39,8 @@ class DatabaseURL:
     target: str = field(repr=False)
     """SQLite: the file's path, or `:memory:`. PostgreSQL: the URL less our own settings, for libpq."""
     pool: PoolSettings
+    prepared: bool
+    """PostgreSQL: whether statements may be prepared on the server."""
     display: str
     """The URL as it may be shown: its password masked."""
 
@@ -72,8 +74,9 @@ class DatabaseURL:
         # A plus is a plus here, as for libpq; only web forms mean a space by it.
         query = dict(parse_qsl(parts.query.replace("+", "%2B"), keep_blank_values=True))
         pool = _pool_settings(query, display)
+        prepared = kind == "postgresql" and _may_prepare(query, display)
         target = (_libpq_url if kind == "postgresql" else _sqlite_path)(parts, query, display)
-        return cls(kind, target, pool, display)
+        return cls(kind, target, pool, prepared, display)
 
 
 def sqlite_url(path: Path) -> str:
@@ -132,6 +135,14 @@ def _pool_settings(query: dict[str, str], display: str) -> PoolSettings:
             raise ConfigurationError(f"{setting.name}={text} in {display}: not a sensible positive number")
         given[setting.name] = value
     return PoolSettings(**given)
+
+
+def _may_prepare(query: dict[str, str], display: str) -> bool:
+    """Takes the setting `prepared` out of the query string."""
+    setting = query.pop("prepared", "on")
+    if setting not in ("on", "off"):
+        raise ConfigurationError(f"prepared={setting} in {display}: say on or off")
+    return setting == "on"
 
 
 def mask_password(url: str) -> str:

@@ -11,11 +11,11 @@ import peewee
 
 from cream_store.fields.column import ByKind, Column, Decoder, text_literal
 from cream_store.fields.text import checked_symbol, checked_text
+from cream_store.readers import read_json
 from cream_store.url import Kind
 
 _DEEPEST_LEVEL: Final = 200
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-_read_json = json.JSONDecoder().decode
 _write_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -75,11 +75,11 @@ class JSONField(Column):
         return int(value) if abs(value) >= 1e16 else value
 
     def _decoder(self, kind: Kind) -> Decoder | None:
-        return _read_json if kind == "sqlite" else None
+        return read_json if kind == "sqlite" else None
 
     def python_value(self, value: Any) -> Any:
         if isinstance(value, str):
-            value = _read_json(value)
+            value = read_json(value)
         return self.of() if value is None and self.null_as is not None else value
 
 

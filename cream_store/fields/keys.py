@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from cream_store.fields.column import ByKind, Column, Decoder
 from cream_store.fields.numbers import IntegerField
+from cream_store.readers import read_uuid
 from cream_store.url import Kind
 
 # A version 7 UUID (RFC 9562): 48 bits of milliseconds, the version, 74 random bits with the variant among them.
@@ -51,8 +52,14 @@ class UUIDField(Column):
                 self.refuse("not a UUID")
         return self.refuse(f"needs a UUID, got {type(value).__name__}")
 
+    def encoder(self, kind: Kind) -> Callable[[Any], Any]:
+        if kind == "sqlite":
+            return self.encode
+        # PostgreSQL does without the hyphens, which take twice the time of all the rest.
+        return lambda value: value.hex if isinstance(value, UUID) else self.encode(value)
+
     def _decoder(self, kind: Kind) -> Decoder | None:
-        return UUID if kind == "sqlite" else None  # Peewee has psycopg2 make UUIDs
+        return read_uuid if kind == "sqlite" else None
 
 
 class UUIDv7Field(UUIDField):

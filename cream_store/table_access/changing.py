@@ -77,8 +77,8 @@ class Changing(Reading[R]):
             return update.returning(*self._columns.values()) if returning else update
 
         identities = tuple((name, id(node)) for name, node in computed.items())
-        statement = self._statement(("update", returning, names, identities, shape(builder)), build)
-        return statement, {**changes, **values}
+        key = ("update", returning, names, identities, shape(builder))
+        return self._statement(key, build, by_key=self._is_by_key(builder)), {**changes, **values}
 
     def _move(
         self,
@@ -118,7 +118,9 @@ class Changing(Reading[R]):
         """
         key = key_of(self.row)
         statement = self._statement(
-            "hold", lambda: for_update(self.row.select(*self._columns.values()).where(key == Param("id", key)))
+            "hold",
+            lambda: for_update(self.row.select(*self._columns.values()).where(key == Param("id", key))),
+            by_key=True,
         )
         held: R = self._fetch_one(id, statement) or self._raise_not_found(id)
         if "environment" in self._columns:

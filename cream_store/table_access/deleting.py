@@ -29,7 +29,9 @@ class Deleting(Grouping[R]):
         if values is None:
             return 0
         statement = self._statement(
-            ("delete", shape(builder)), lambda: self.row.delete().where(*condition_nodes(self._column, builder))
+            ("delete", shape(builder)),
+            lambda: self.row.delete().where(*condition_nodes(self._column, builder)),
+            by_key=self._is_by_key(builder),
         )
         return statement.change(self.database, values)
 

@@ -124,7 +124,8 @@ class Inserting(Table[R]):
             return insert.returning(*self._columns.values())
 
         identities = tuple((name, id(node)) for name, node in expressions.items())
-        statement = self._statement(("insert", len(records), numbered, over_stored, if_absent, only, identities), build)
+        how = ("insert", len(records), numbered, over_stored, if_absent, only, identities)
+        statement = self._statement(how, build, by_key=len(records) == 1)
         return self._fetch(statement, [getattr(record, name) for record in records for name in columns])
 
     def _over_stored(

@@ -62,7 +62,7 @@ class Reading(Table[R]):
     def _find_by_key(self, id: Key) -> R | None:
         key = key_of(self.row)
         statement = self._statement(
-            "by id", lambda: self.row.select(*self._columns.values()).where(key == Param("id", key))
+            "by id", lambda: self.row.select(*self._columns.values()).where(key == Param("id", key)), by_key=True
         )
         return self._fetch_one(id, statement)
 

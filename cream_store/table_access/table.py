@@ -107,10 +107,13 @@ class Table(Generic[R]):
     def _by_key(self, id: Key) -> QueryBuilder:
         return QueryBuilder((Condition(key_of(self.row).record_name, "=", id),))
 
-    def _statement(self, key: object, build: Callable[[], Any]) -> Statement:
+    def _is_by_key(self, builder: QueryBuilder) -> bool:
+        return (key_of(self.row).record_name, "=") in [condition[:2] for condition in builder.conditions]
+
+    def _statement(self, key: object, build: Callable[[], Any], *, by_key: bool = False) -> Statement:
         statement = self._statements.get(key)
         if statement is None:
-            statement = self._statements[key] = Statement(build)
+            statement = self._statements[key] = Statement(build, by_key=by_key)
         return statement
 
     def _fetch(self, statement: Statement, values: Values) -> list[R]:

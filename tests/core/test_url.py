@@ -102,6 +102,24 @@ class TestPoolSettings:
             DatabaseURL.parse(f"sqlite:///store.db?pool_size={value}")
 
 
+class TestPreparing:
+    def test_it_is_on_unless_the_url_says_off(self) -> None:
+        assert DatabaseURL.parse("postgresql://host/name").prepared
+        assert DatabaseURL.parse("postgresql://host/name?prepared=on").prepared
+        off = DatabaseURL.parse("postgresql://host/name?prepared=off&sslmode=require")
+        assert not off.prepared
+        assert off.target == "postgresql://host/name?sslmode=require"
+
+    @pytest.mark.parametrize("value", ["", "no", "OFF", "0"])
+    def test_nothing_else_is_taken(self, value: str) -> None:
+        with pytest.raises(ConfigurationError, match=f"prepared={value} in .*: say on or off"):
+            DatabaseURL.parse(f"postgresql://host/name?prepared={value}")
+
+    def test_sqlite_has_no_such_setting(self) -> None:
+        with pytest.raises(ConfigurationError, match="unknown setting prepared"):
+            DatabaseURL.parse("sqlite:///store.db?prepared=off")
+
+
 MALFORMED = [
     "",
     " ",
