@@ -26,12 +26,16 @@ from cream_store.row import StoredColumn
 
 try:
     import pyarrow as pa
+    import pyarrow.compute as pc
 except ImportError as error:
     raise ConfigurationError("Arrow tables need pyarrow; install it: pip install cream-store[arrow]") from error
+
+__all__ = ["MOMENT", "arrow_schema", "arrow_type", "pa", "pc"]
 
 MOMENT: Final = pa.timestamp("us", tz="UTC")
 _DIGITS_OF_64_BITS = 18
 """Whole numbers of so many digits fit into 64 bits."""
+_CODES_OF_8_BITS = 128
 
 
 def arrow_schema(columns: Mapping[str, StoredColumn], *, floats: bool = False) -> pa.Schema:
@@ -64,12 +68,14 @@ def arrow_type(column: StoredColumn, *, floats: bool = False) -> pa.DataType:
             return pa.int32() if column.bits <= 32 else pa.int64()
         case NumericField(scale=0) if column.precision <= _DIGITS_OF_64_BITS:
             return pa.int64()
+        case NumericField() if floats and column.scale:
+            return pa.float64()
         case NumericField():
-            return pa.float64() if floats else pa.decimal128(column.precision, column.scale)
+            return pa.decimal128(column.precision, column.scale)
         case TimestampField():
             return MOMENT
         case EnumField():
-            return pa.dictionary(pa.int8(), pa.string())
+            return pa.dictionary(pa.int8() if len(column.members) <= _CODES_OF_8_BITS else pa.int16(), pa.string())
         case TextField() | UUIDField() | JSONField():
             return pa.string()
         case _ if column.value_type is date:

@@ -15,7 +15,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 import peewee
 
@@ -23,6 +23,9 @@ from cream_store.environment import DatabaseLocation, Environment
 from cream_store.errors import ConnectionLostError, EnvironmentMismatchError, RepositoryError, TransactionError
 from cream_store.pool import ConnectionPool, Driver, Lease, PoolStats
 from cream_store.url import DatabaseURL, Kind, PoolSettings
+
+if TYPE_CHECKING:
+    from cream_store.held_connection import HeldConnection
 
 logger = logging.getLogger("cream_store")
 
@@ -44,12 +47,19 @@ class _ThreadState(threading.local):
         self.ctx: list[Any] = []
         self.transactions: list[Any] = []
         self.commit_callbacks: list[Callable[[], object]] = []
+        self.held: HeldConnection | None = None
 
     def bind(self, lease: Lease[Connection]) -> None:
         self.reset()
         self.lease = lease
         self.conn = lease.connection
         self.closed = False
+
+    def stop_reading(self) -> None:
+        """Ends the reading of a result that somebody left unfinished on the connection."""
+        if self.held is not None:
+            self.held.stop()
+            self.held = None
 
 
 class Database(peewee.Database):
@@ -160,6 +170,7 @@ class Database(peewee.Database):
         state = self._state
         if state.transactions:
             raise TransactionError("this thread is inside a transaction; its connection can't be given back")
+        state.stop_reading()
         lease = state.lease
         state.reset()
         if lease is None:
@@ -222,6 +233,10 @@ class Database(peewee.Database):
         state = self._state
         if state.lease is None:
             return None
+        if state.held is not None and not state.held.is_over:
+            raise TransactionError(
+                "a result is still being read on this thread's connection: read it to its end, or close it, first"
+            )
         if state.transactions:
             if self._is_undone(state.conn):
                 raise TransactionError(
@@ -245,10 +260,15 @@ class Database(peewee.Database):
         try:
             return read(self._execute(connection, sql, parameters, by_key))
         except self.driver_errors as error:
-            translated = self.translate(error)
+            failure = error
+        # Out here, without the driver's error as the context of ours: that may quote values, unlike the `cause`.
+        return self.raise_translated(failure, connection)
+
+    def raise_translated(self, error: Exception, connection: Connection) -> NoReturn:
+        """Raises the RepositoryError that says what a driver's exception on a connection means."""
+        translated = self.translate(error)
         if isinstance(translated, ConnectionLostError):
             self._close_connection(connection)  # The driver itself does not always know yet that it is lost.
-        # Raised out here, without the driver's error as its context: that may quote values, unlike the `cause`.
         raise translated from translated.cause
 
     @abstractmethod
@@ -354,6 +374,7 @@ class Transaction(AbstractContextManager["Transaction"]):
             return
         callbacks: list[Callable[[], object]] = []
         try:
+            state.stop_reading()
             if kind is None:
                 self._commit()
                 if self._is_outermost:

@@ -15,7 +15,8 @@ For these methods `TableAccess` has the tools: conditional updates, state change
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, TypeVar, is_typeddict
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, is_typeddict
 
 from cream_store.database import transactional
 from cream_store.errors import InvalidDataError
@@ -31,6 +32,9 @@ from cream_store.queries import (
 from cream_store.records import Record
 from cream_store.row import key_of, table_of
 from cream_store.table_access import Key, TableAccess, chunks, type_arguments
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Changes", "FilterRule", "Filters", "Key", "Repository", "since", "until"]
 
@@ -151,6 +155,40 @@ class Repository(TableAccess[R], Generic[R, F, C]):
     ) -> list[R]:
         """The records that match all filters: every one, unless there is a limit."""
         return self.find(self._ordered(self._filtered(filters), order_by).limit(limit))
+
+    def find_arrow(
+        self,
+        filters: F | None = None,
+        *,
+        limit: int | None = None,
+        order_by: str | Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+        floats: bool = False,
+    ) -> pa.Table:
+        """The rows that match all filters as an Arrow table: every one, unless there is a limit, which may be any.
+
+        All columns but secrets, or those named. Numbers with decimals are decimals, or with `floats` 64-bit floats.
+        Needs the extra `arrow`: `pip install cream-store[arrow]`.
+        """
+        builder = self._ordered(self._filtered(filters), order_by)
+        return self._arrow(builder, limit=limit, columns=columns, floats=floats)
+
+    def iterate_arrow(
+        self,
+        filters: F | None = None,
+        *,
+        limit: int | None = None,
+        order_by: str | Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+        floats: bool = False,
+    ) -> AbstractContextManager[pa.RecordBatchReader]:
+        """What `find_arrow` gives, for results larger than memory: `with ....iterate_arrow() as reader: ...`.
+
+        The reader gives record batches while they arrive, all from one state of the table. Leaving the block before
+        the end cancels the query. Inside a transaction no other statement can be executed meanwhile.
+        """
+        builder = self._ordered(self._filtered(filters), order_by)
+        return self._iterate_arrow(builder, limit=limit, columns=columns, floats=floats)
 
     def find_keyset(
         self,

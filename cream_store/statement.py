@@ -99,6 +99,11 @@ class Statement:
             compiled = self._compiled[database.kind] = Compiled(self._build(), database)
         return compiled
 
+    def bound(self, database: Database, values: Values) -> tuple[str, list[Any]]:
+        """The SQL text and the driver's parameters."""
+        compiled = self.on(database)
+        return compiled.sql, compiled.parameters(values)
+
     def fetch_all(self, database: Database, values: Values) -> list[tuple[Any, ...]]:
         """The rows that the statement gives."""
         compiled = self.on(database)

@@ -15,7 +15,7 @@ from cream_store.fields import SecretField
 from cream_store.queries import QueryBuilder
 from cream_store.records import Record
 from cream_store.row import StoredColumn, key_of
-from cream_store.statement import Param
+from cream_store.statement import Param, Statement
 from cream_store.table_access.table import Key, Table
 
 R = TypeVar("R", bound=Record)
@@ -87,9 +87,24 @@ class Reading(Table[R]):
     def _select(
         self, builder: QueryBuilder, *, with_total: bool = False, position: Sequence[Any] | None = None
     ) -> list[tuple[Any, ...]]:
+        selection = self._selection(builder, with_total=with_total, position=position)
+        if selection is None:
+            return []
+        statement, values = selection
+        return statement.fetch_all(self.database, values)
+
+    def _selection(
+        self,
+        builder: QueryBuilder,
+        *,
+        with_total: bool = False,
+        position: Sequence[Any] | None = None,
+        columns: tuple[str, ...] | None = None,
+    ) -> tuple[Statement, dict[str, Any]] | None:
+        """What gives the rows of a query, all columns or the named ones; None when no row can meet its conditions."""
         values = condition_values(self._column, builder)
         if values is None:
-            return []
+            return None
         if builder.row_limit is not None:
             values["limit"] = builder.row_limit
         if builder.row_offset is not None:
@@ -101,7 +116,8 @@ class Reading(Table[R]):
         def build() -> peewee.Node:
             conditions = condition_nodes(self._column, builder)
             total = self.row.select(fn.COUNT(peewee.SQL("*"))).where(*conditions)
-            select = self.row.select(*([total] if with_total else []), *self._columns.values()).where(*conditions)
+            selected = [self._column(name) for name in columns or self._columns]
+            select = self.row.select(*([total] if with_total else []), *selected).where(*conditions)
             if position is not None:
                 select = select.where(self._beyond(order))
             select = select.order_by(*self._order_nodes(order))
@@ -110,8 +126,8 @@ class Reading(Table[R]):
             return select if builder.row_offset is None else select.offset(Param("offset"))
 
         limits = (builder.row_limit is None, builder.row_offset is None)
-        statement = self._statement(("select", with_total, position is None, order, limits, shape(builder)), build)
-        return statement.fetch_all(self.database, values)
+        key = ("select", with_total, position is None, order, limits, columns, shape(builder))
+        return self._statement(key, build), values
 
     def _total_order(self, order: tuple[str, ...]) -> tuple[str, ...]:
         key = key_of(self.row).record_name
