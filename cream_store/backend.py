@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 import peewee
 
+from cream_store.collection import MANY, collection_paused
 from cream_store.environment import DatabaseLocation, Environment
 from cream_store.errors import ConnectionLostError, EnvironmentMismatchError, RepositoryError, TransactionError
 from cream_store.pool import ConnectionPool, Driver, Lease, PoolStats
@@ -418,6 +419,13 @@ class Transaction(AbstractContextManager["Transaction"]):
 
 def read_all(cursor: Cursor) -> list[tuple[Any, ...]]:
     """A statement's rows."""
+    if cursor.rowcount < MANY:  # SQLite does not know
+        return _read_few(cursor)
+    with collection_paused():
+        return _read_few(cursor)
+
+
+def _read_few(cursor: Cursor) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
 from uuid import UUID
 
 from cream_store.backend import Database
+from cream_store.collection import MANY, collection_paused
 from cream_store.conditions import can_exist
 from cream_store.database import get_db
 from cream_store.decoder import RowDecoder, compile_decoder
@@ -132,7 +133,10 @@ class Table(Generic[R]):
         decode = self._decoders.get(kind)
         if decode is None:
             decode = self._decoders[kind] = compile_decoder(self.record, self._columns, kind)
-        return [decode(row) for row in rows]
+        if not isinstance(rows, list) or len(rows) < MANY:
+            return [decode(row) for row in rows]
+        with collection_paused():
+            return [decode(row) for row in rows]
 
     def _raise_not_found(self, id: object) -> Any:
         table = table_of(self.row)
