@@ -50,7 +50,7 @@ class ArrowColumn:
     def from_values(self, values: Sequence[Any]) -> pa.Array:
         """The array of SQLite's values. Raises InvalidDataError for what the column can't mean."""
         try:
-            return self._converted(pa.array(values, self._type_on_sqlite()))
+            return self._converted(_collected(values, self._type_on_sqlite()))
         except _UNREADABLE:
             return self._decoded(values, "sqlite")
 
@@ -59,10 +59,12 @@ class ArrowColumn:
         table, name = self._column.model._meta.table_name, self._column.column_name
         return InvalidDataError(f"{table}.{name}: something stored there can't be read", table=table, columns=(name,))
 
-    def _type_on_sqlite(self) -> pa.DataType | None:
-        """What SQLite's values are collected as; None for what they are, because a given type would cut numbers."""
-        if pa.types.is_integer(self.type) or pa.types.is_boolean(self.type):
-            return None
+    def _type_on_sqlite(self) -> pa.DataType:
+        """What SQLite's values are collected as."""
+        if pa.types.is_integer(self.type):
+            return self.type
+        if pa.types.is_boolean(self.type):
+            return pa.int64()
         if pa.types.is_decimal(self.type):
             return pa.float64() if self.type.scale else self.type
         return pa.float64() if pa.types.is_floating(self.type) else pa.string()
@@ -107,7 +109,7 @@ class ArrowColumn:
         decode = self._field.decoder(kind) or (lambda value: value)
         try:
             decoded = [None if value is None else decode(value) for value in values]
-            return self._filled(pa.array(decoded, self.type))
+            return self._filled(_collected(decoded, self.type))
         except _UNREADABLE as error:
             raise self.unreadable() from error
 
@@ -126,3 +128,9 @@ class ArrowColumn:
         if isinstance(value, Decimal) and pa.types.is_floating(self.type):
             value = float(value)
         return pa.scalar(value, pa.string() if self._is_enum else self.type)
+
+
+def _collected(values: Sequence[Any], type: pa.DataType) -> pa.Array:
+    if pa.types.is_integer(type):
+        return pa.array(values).cast(type)  # given the type at once, it would cut fractions off
+    return pa.array(values, type)
