@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from cream_store.errors import InvalidDataError
@@ -61,7 +60,7 @@ class Columnar(Reading[R]):
         names = self._arrow_names(columns)
         arrow_columns = [ArrowColumn(name, self._column(name), floats=floats) for name in names]
         database, query = self.database, None
-        if selection := self._selection(replace(builder, row_limit=_checked_rows(limit, builder)), columns=names):
+        if selection := self._selection(builder._replace(row_limit=_checked_rows(limit, builder)), columns=names):
             statement, values = selection
             query = statement.bound(database, values)
         return record_batches(database, query, arrow_columns)
