@@ -220,7 +220,7 @@ class Repository(TableAccess[R], Generic[R, F, C]):
 
     def exists(self, filters: F | None = None) -> bool:
         """Whether any record matches all filters."""
-        return self.first(filters) is not None
+        return self._is_any(self._filtered(filters))
 
     def count(self, filters: F | None = None) -> int:
         """How many records match all filters."""

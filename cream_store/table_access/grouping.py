@@ -15,6 +15,7 @@ from cream_store.fields import Column, ForeignKey
 from cream_store.queries import QueryBuilder
 from cream_store.records import Record
 from cream_store.row import StoredColumn, key_of
+from cream_store.skip_scan import first_of_each
 from cream_store.statement import Param
 from cream_store.table_access.reading import Reading
 
@@ -95,10 +96,11 @@ class Grouping(Reading[R]):
 
         return self._fetch(self._statement(("latest", tuple(by), order, shape(builder)), build), values)
 
-    def _among_latest_of_each(self, by: Sequence[str], latest: QueryBuilder, builder: QueryBuilder) -> list[R]:
-        """Those that meet a query among the records that `_latest_of_each(by, latest)` gives. One statement.
+    def _among_latest_of_each(self, by: str, latest: QueryBuilder, builder: QueryBuilder) -> list[R]:
+        """Those that meet a query among the records that `_latest_of_each([by], latest)` gives. One statement.
 
-        The result has the query's order and at most its limit.
+        The result has the query's order and at most its limit. `by` is never NULL, and an index begins with it: each of
+        its values costs a look-up, however many records have it.
         """
         both = QueryBuilder((*latest.conditions, *builder.conditions))
         values = condition_values(self._column, both)
@@ -110,16 +112,14 @@ class Grouping(Reading[R]):
         order = self._total_order(builder.order or self.default_order)
 
         def build() -> peewee.Node:
-            key = key_of(self.row)
-            ranked = self._ranked(by, latest_order, latest, [key])
-            first = peewee.Select([ranked], [getattr(ranked.c, key.column_name)]).where(ranked.c.place == 1)
-            conditions = condition_nodes(self._column, both)[len(latest.conditions) :]
-            select = self.row.select(*self._columns.values()).where(key.in_(first), *conditions)
+            conditions, count = condition_nodes(self._column, both), len(latest.conditions)
+            first = first_of_each(self._column(by), conditions[:count], self._order_nodes(latest_order))
+            select = self.row.select(*self._columns.values()).where(key_of(self.row).in_(first), *conditions[count:])
             select = select.order_by(*self._order_nodes(order))
             return select if builder.row_limit is None else select.limit(Param("limit"))
 
         shapes = (shape(latest), shape(builder), builder.row_limit is None)
-        return self._fetch(self._statement(("among latest", tuple(by), latest_order, order, shapes), build), values)
+        return self._fetch(self._statement(("among latest", by, latest_order, order, shapes), build), values)
 
     def _ranked(
         self, by: Sequence[str], order: tuple[str, ...], builder: QueryBuilder, columns: Iterable[StoredColumn]

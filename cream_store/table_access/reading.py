@@ -34,12 +34,13 @@ class Reading(Table[R]):
     def iterate(self, builder: QueryBuilder, chunk: int = 1_000) -> Iterator[R]:
         """Every record that a query gives, read `chunk` at a time: any number of them costs the memory of one chunk.
 
-        All columns of the order run in one direction and are never NULL. Outside a transaction, what is written
+        In the query's order, or else in that of the primary key. All columns of the order run in one direction and are
+        never NULL; each chunk sorts what remains unless an index has the order. Outside a transaction, what is written
         meanwhile may or may not be seen.
         """
-        order = self._total_order(builder.order or self.default_order)
+        order = self._total_order(builder.order)
         columns = self._keyset_columns(order)
-        builder, position = builder.limit(chunk), None
+        builder, position = builder.order_by(*order).limit(chunk), None
         while True:
             records = self._decode(self._select(builder, position=position))
             yield from records
@@ -65,6 +66,17 @@ class Reading(Table[R]):
             "by id", lambda: self.row.select(*self._columns.values()).where(key == Param("id", key)), by_key=True
         )
         return self._fetch_one(id, statement)
+
+    def _is_any(self, builder: QueryBuilder) -> bool:
+        """Whether any record meets a query's conditions. Asks for no order, which could mean to sort them all."""
+        values = condition_values(self._column, builder)
+        if values is None:
+            return False
+        statement = self._statement(
+            ("any", shape(builder)),
+            lambda: self.row.select(peewee.SQL("1")).where(*condition_nodes(self._column, builder)).limit(1),
+        )
+        return bool(statement.fetch_all(self.database, values))
 
     def _first(self, builder: QueryBuilder) -> R | None:
         found = self.find(builder.limit(1))

@@ -29,7 +29,7 @@ class GroupedBooks(BooksRepository):
     def among_newest_of_each_genre(self, builder: QueryBuilder, until: datetime | None = None) -> list[str]:
         """The titles of those that meet a query among the newest of each genre."""
         newest = query().at_most("created_at", until).order_by("-created_at")
-        return [book.title for book in self._among_latest_of_each(["genre"], newest, builder)]
+        return [book.title for book in self._among_latest_of_each("genre", newest, builder)]
 
     def extremes(self, builder: QueryBuilder, *columns: Column) -> tuple[Any, ...]:
         """The least and the greatest value of each column."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cream_store import Database, InvalidDataError, query
-from tests.core.notes import Note, Notes
+from tests.core.notes import Note, NoteRow, Notes
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 6, 7])
@@ -26,6 +26,17 @@ def test_ties_neither_repeat_nor_skip_a_record(notebook: Database, order: str) -
     found = list(notes.iterate(query().order_by(order), chunk=2))
 
     assert found == (stored if order == "number" else stored[::-1])
+
+
+def test_without_an_order_they_come_in_that_of_the_primary_key(notebook: Database) -> None:
+    class NumberedDown(Notes):
+        row = NoteRow
+        default_order = ("-number", "text")  # which tells no position
+
+    notes = NumberedDown(notebook)
+    stored = notes.create_many(Note(number=i) for i in range(5))
+
+    assert list(notes.iterate(query(), chunk=2)) == sorted(stored, key=lambda note: note.id)
 
 
 def test_only_records_that_meet_the_conditions_come(notebook: Database) -> None:

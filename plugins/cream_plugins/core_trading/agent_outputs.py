@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final, TypedDict
+from typing import Any, Final, TypedDict
 from uuid import UUID
 
-from peewee import SQL, fn
+from peewee import SQL, Select, fn
 
 from cream_plugins.core_trading.decisions import DecisionRow
 from cream_plugins.vocabulary import AgentType
@@ -40,6 +40,7 @@ from cream_store import (
 )
 from cream_store.aggregates import ExactSum, ratio
 from cream_store.queries import checked_limit
+from cream_store.row import columns_of
 
 
 class AgentVote(StrEnum):
@@ -132,18 +133,25 @@ _COUNTS: Final = ~fn.EXISTS(
 )
 """That an output is the latest of its agent on the decision."""
 
-_BY_AGENT_AND_ENVIRONMENT: Final = Statement(
-    lambda: (
-        AgentOutputRow.select()
-        .join(DecisionRow)
-        .where(
-            AgentOutputRow.agent_type == Param("agent_type", AgentOutputRow.agent_type),
-            DecisionRow.environment == Param("environment", DecisionRow.environment),
-        )
-        .order_by(AgentOutputRow.created_at.desc(), AgentOutputRow.id.desc())
+
+def _select_by_agent_and_environment() -> Any:
+    order = (AgentOutputRow.created_at.desc(), AgentOutputRow.id.desc())
+    by_agent = AgentOutputRow.agent_type == Param("agent_type", AgentOutputRow.agent_type)
+    # OFFSET keeps PostgreSQL from joining all decisions first: in this order, few of them need to be looked up.
+    newest = AgentOutputRow.select().where(by_agent).order_by(*order).offset(0).alias("newest")
+    in_environment = DecisionRow.select(SQL("1")).where(
+        DecisionRow.id == newest.c.decision_id,
+        DecisionRow.environment == Param("environment", DecisionRow.environment),
+    )
+    return (
+        Select([newest], [getattr(newest.c, column.column_name) for column in columns_of(AgentOutputRow).values()])
+        .where(fn.EXISTS(in_environment))
+        .order_by(newest.c.created_at.desc(), newest.c.id.desc())
         .limit(Param("limit"))
     )
-)
+
+
+_BY_AGENT_AND_ENVIRONMENT: Final = Statement(_select_by_agent_and_environment)
 
 
 class AgentOutputsRepository(Repository[AgentOutput, AgentOutputFilters, AgentOutputChanges]):

@@ -118,4 +118,4 @@ class PredictionMarketSignalsRepository(Repository[ComputedSignal, SignalFilters
 
     def get_latest(self) -> list[ComputedSignal]:
         """The newest signal of each type, by type."""
-        return sorted(self._latest_of_each(("signal_type",), query()), key=lambda signal: signal.signal_type)
+        return self._among_latest_of_each("signal_type", query(), query().order_by("signal_type"))

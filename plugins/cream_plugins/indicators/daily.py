@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from cream_store import InvalidDataError, Page, QueryBuilder, Record, Repository, query, transactional, utc_now
 from cream_store.repository import FilterRule
@@ -29,6 +29,8 @@ def on_day(column: str) -> FilterRule:
     """A filter for the whole of a day."""
     return lambda builder, day: builder.on_day(column, utc_day(day))
 
+
+_ALL: Final = query()
 
 R = TypeVar("R", bound=Record)
 F = TypeVar("F", bound=Mapping[str, object])
@@ -100,13 +102,16 @@ class DailyRepository(Repository[R, F, C], Generic[R, F, C]):
         """The newest row of each symbol within a query, by symbol. One statement."""
         return self._latest_of_each(["symbol"], within.one_of("symbol", symbols).order_by(f"-{self.day}"))
 
-    def _among_latest(self, builder: QueryBuilder, since: date | None = None) -> list[R]:
-        """Those of each symbol's newest rows that meet a query, in its order. One statement.
+    def _of_day(self, day: Day, builder: QueryBuilder) -> list[R]:
+        """The rows of a day that meet a query, in its order, which no index has: found symbol by symbol."""
+        return self._among_latest(builder, query().on_day(self.day, utc_day(day)))
 
-        `since` leaves out symbols whose newest row is from before that day.
-        """
-        latest = query().at_least(self.day, since).order_by(f"-{self.day}")
-        return self._among_latest_of_each(["symbol"], latest, builder)
+    def _since(self, day: date | None) -> QueryBuilder:
+        return query().at_least(self.day, day)
+
+    def _among_latest(self, builder: QueryBuilder, within: QueryBuilder = _ALL) -> list[R]:
+        """Those of each symbol's newest rows, within a query, that meet another query, in its order. One statement."""
+        return self._among_latest_of_each("symbol", within.order_by(f"-{self.day}"), builder)
 
     def _of(self, symbol: str) -> QueryBuilder:
         # Encoded here, because None would mean every symbol.

@@ -151,7 +151,7 @@ class FundamentalsRepository(MeasuredRepository[FundamentalIndicators, Fundament
         of_sector = query().equals("sector", FundamentalIndicatorsRow.sector.encode(sector)).order_by("symbol")
         if date is None:
             return self._among_latest(of_sector)
-        return self.find(of_sector.on_day("date", utc_day(date)))
+        return self._of_day(date, of_sector)
 
     def get_distinct_sectors(self) -> list[str]:
         """The sectors there are, ascending."""

@@ -9,7 +9,7 @@ from typing import TypedDict
 from uuid import UUID
 
 from cream_plugins.indicators.bounds import BoundedIntegerField, BoundedNumericField
-from cream_plugins.indicators.daily import Day, MeasuredRepository, on_day, utc_day
+from cream_plugins.indicators.daily import Day, MeasuredRepository, on_day
 from cream_store import (
     BooleanField,
     DayField,
@@ -146,7 +146,7 @@ class SentimentRepository(MeasuredRepository[SentimentIndicators, SentimentFilte
     def find_with_event_risk(self, date: Day | None = None) -> list[SentimentIndicators]:
         """The rows of a day whose flag is set, the highest score first; without a day, of each symbol's newest row."""
         flagged = query().equals("event_risk_flag", True).order_by("-sentiment_score")
-        return self._among_latest(flagged) if date is None else self.find(flagged.on_day("date", utc_day(date)))
+        return self._among_latest(flagged) if date is None else self._of_day(date, flagged)
 
     def find_by_computed_at_range(
         self, start: Day, end: Day, limit: int = 100, offset: int = 0
@@ -169,13 +169,13 @@ class SentimentRepository(MeasuredRepository[SentimentIndicators, SentimentFilte
     ) -> list[SentimentIndicators]:
         scored = query().is_null("sentiment_score", False).order_by(order).limit(limit)
         if date is not None:
-            return self.find(scored.on_day("date", utc_day(date)))
+            return self._of_day(date, scored)
         oldest = (
             None
             if max_age_days is None
             else utc_now().date() - timedelta(days=checked_limit(max_age_days, "max_age_days"))
         )
-        return self._among_latest(scored, since=oldest)
+        return self._among_latest(scored, self._since(oldest))
 
     def _written(self, record: SentimentIndicators, merge: bool) -> tuple[str, ...]:
         written = super()._written(record, merge)

@@ -135,7 +135,7 @@ class ShortInterestRepository(MeasuredRepository[ShortInterestIndicators, ShortI
         row is older: a delisted symbol keeps its last one.
         """
         known = query().is_null("short_pct_float", False).at_least("short_pct_float", min_short_pct_float)
-        return self._among_latest(known.order_by("-short_pct_float").limit(limit), since=min_settlement_date)
+        return self._among_latest(known.order_by("-short_pct_float").limit(limit), self._since(min_settlement_date))
 
     def find_by_fetched_at_range(
         self, start: Day, end: Day, limit: int = 100, offset: int = 0

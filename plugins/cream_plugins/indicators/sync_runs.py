@@ -260,7 +260,9 @@ class IndicatorSyncRunsRepository(Repository[IndicatorSyncRun, IndicatorSyncRunF
     ) -> dict[IndicatorRunType, IndicatorSyncRun]:
         """Of each type, the run that started last of those that are over; no key for a type without one."""
         over = query().one_of("status", RUN_STATES.terminal).equals("environment", self.environment_of(environment))
-        runs = {run.run_type: run for run in self._latest_of_each(["run_type"], over.order_by("-started_at"))}
+        runs = {
+            run.run_type: run for run in self._among_latest_of_each("run_type", over.order_by("-started_at"), query())
+        }
         return {run_type: runs[run_type] for run_type in IndicatorRunType if run_type in runs}
 
     def get_summary(self, environment: Environment | str | None = None) -> IndicatorSyncSummary:
