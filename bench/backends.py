@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,12 @@ from bench.peer import Peer
 from bench.peewee_models import PeeweeModels
 from bench.raw_postgresql import RawPsycopg2
 from bench.raw_sqlite import RawSqlite
-from cream_store import Environment, Store
+from bench.sqlalchemy_models import SQLAlchemyModels
+from cream_store import Database, Environment, Store
 from cream_store.testing import PostgresqlTemplates, SqliteTemplates
 
 BACKENDS: Final = ("sqlite", "postgresql")
-_PLUGINS: Final = ("core-trading",)
+_PLUGINS: Final = ("core-trading", "market-data")
 _ROOMY: Final = 4 * 1024**3
 
 
@@ -39,13 +40,24 @@ class Backend:
 def opened(name: str, server_url: str | None) -> Iterator[Backend]:
     """A back end by name, gone afterwards. PostgreSQL is a server of our own unless a URL names another."""
     with ExitStack() as stack:
-        store = stack.enter_context(_sqlite_store() if name == "sqlite" else _postgresql_store(server_url))
-        version = store.database.fetch_all(store.database.version_query)[0][0].split()[0]
+        store = stack.enter_context(_sqlite_store() if name == "sqlite" else postgresql_store(server_url, _PLUGINS))
         raw = RawSqlite if name == "sqlite" else RawPsycopg2
-        peers: list[Peer] = [raw(store.database.url.target), CreamStore(store.database), PeeweeModels(store.database)]
+        database = store.database
+        peers: list[Peer] = [
+            raw(database.url.target),
+            CreamStore(database),
+            PeeweeModels(database),
+            SQLAlchemyModels(database),
+        ]
         for peer in peers:
             stack.enter_context(closing(peer))
-        yield Backend(f"{'SQLite' if name == 'sqlite' else 'PostgreSQL'} {version}", store, peers)
+        yield Backend(f"{'SQLite' if name == 'sqlite' else 'PostgreSQL'} {version_of(database)}", store, peers)
+
+
+def version_of(database: Database) -> str:
+    """The version of the database program, such as 18.1."""
+    version: str = database.fetch_all(database.version_query)[0][0].split()[0]
+    return version
 
 
 @contextmanager
@@ -62,7 +74,8 @@ def _sqlite_store() -> Iterator[Store]:
 
 
 @contextmanager
-def _postgresql_store(server_url: str | None) -> Iterator[Store]:
+def postgresql_store(server_url: str | None, plugins: Sequence[str] | None) -> Iterator[Store]:
+    """A fresh database with the schema of some plugins, or of all, on a private server or on the one of a URL."""
     if server_url is None:
         from cream_store.testing.servers import available_servers, private_server
 
@@ -73,7 +86,7 @@ def _postgresql_store(server_url: str | None) -> Iterator[Store]:
         psycopg2.connect(server_url).close()
     except psycopg2.OperationalError as error:
         raise click.ClickException(str(error)) from error
-    templates = PostgresqlTemplates(server_url, "cream_store_bench", _PLUGINS, Environment.PAPER)
+    templates = PostgresqlTemplates(server_url, "cream_store_bench", plugins, Environment.PAPER)
     try:
         with templates.copy() as store:
             yield store

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
-from typing import TypeVar
+from typing import Final, TypeVar
 
 T = TypeVar("T")
 
@@ -16,14 +16,25 @@ Batch = Callable[[], float]
 """Does some work and returns the seconds that one call of it took."""
 
 
-def interleaved(batches: Mapping[str, Batch], repetitions: int) -> dict[str, float]:
-    """The median seconds of a call, by name. Each repetition runs every batch once, each time another one first."""
+_LEAST_REPETITIONS: Final = 3
+_DEAR: Final = 0.1
+
+
+def interleaved(batches: Mapping[str, Batch], repetitions: int, budget: float) -> dict[str, float]:
+    """The median seconds of a call, by name. Each repetition runs every batch once, each time another one first.
+
+    When `budget` seconds have passed, what has three repetitions has enough.
+    """
     names = list(batches)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    for name in names:
-        batches[name]()  # to compile statements and fill caches
+    started = perf_counter()
+    # To compile statements and fill caches, which makes no difference to a dear call.
+    warming = {name: batches[name]() for name in names}
+    is_dear = min(warming.values()) > _DEAR
+    seconds = {name: [warming[name]] if is_dear else [] for name in names}
     gc.freeze()  # what is there already stays, and need not be searched for garbage again and again
-    for repetition in range(repetitions):
+    for repetition in range(int(is_dear), repetitions):
+        if repetition >= _LEAST_REPETITIONS and perf_counter() - started > budget:
+            break
         first = repetition % len(names)
         for name in names[first:] + names[:first]:
             seconds[name].append(batches[name]())

@@ -42,6 +42,21 @@ def create_many(peer: Peer, workload: Workload, calls: int) -> float:
     return one_by_one(peer.create_many, [workload.new_decisions(20 * calls)])
 
 
+def bulk_upsert_fresh(peer: Peer, workload: Workload, calls: int) -> float:
+    workload.remove_candles()
+    return one_by_one(peer.bulk_upsert, [workload.candles])
+
+
+def bulk_upsert_stored(peer: Peer, workload: Workload, calls: int) -> float:
+    workload.store_candles()
+    return one_by_one(peer.bulk_upsert, [workload.candles])
+
+
+def range_records(peer: Peer, workload: Workload, calls: int) -> float:
+    workload.store_candles()
+    return one_by_one(peer.read_range, [workload.candle_range])
+
+
 def pool_1_thread(peer: Peer, workload: Workload, calls: int) -> float:
     return in_threads(peer.check_out_and_return, 1, 20 * calls)
 
@@ -71,6 +86,9 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "keyset_first": keyset_first,
     "keyset_deep": keyset_deep,
     "create_many": create_many,
+    "bulk_upsert_fresh": bulk_upsert_fresh,
+    "bulk_upsert_stored": bulk_upsert_stored,
+    "range_records": range_records,
     "pool_1_thread": pool_1_thread,
     "pool_32_threads": pool_32_threads,
     "lookups_10_threads": lookups_10_threads,

@@ -7,8 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from bench.peer import Peer
-from bench.workload import PAGE_SIZE, Position
+from bench.workload import PAGE_SIZE, CandleRange, Position
 from cream_plugins.core_trading import Decision, DecisionsRepository, DecisionStatus
+from cream_plugins.market_data import Candle, CandlesRepository
 from cream_store import Database
 
 
@@ -18,6 +19,7 @@ class CreamStore(Peer):
     def __init__(self, database: Database) -> None:
         self._pool = database.pool
         self._decisions = DecisionsRepository(database)
+        self._candles = CandlesRepository(database)
 
     def find_by_id(self, id: UUID) -> Decision | None:
         return self._decisions.find_by_id(id)
@@ -37,6 +39,12 @@ class CreamStore(Peer):
 
     def approve(self, id: UUID) -> Decision:
         return self._decisions.update_status(id, DecisionStatus.APPROVED)
+
+    def bulk_upsert(self, candles: Sequence[Candle]) -> None:
+        self._candles.bulk_upsert(candles)
+
+    def read_range(self, range: CandleRange) -> list[Candle]:
+        return self._candles.get_range(range.symbol, range.timeframe, range.start, range.end)
 
     def check_out_and_return(self) -> None:
         self._pool.release(self._pool.acquire())

@@ -1,4 +1,4 @@
-"""A peer: one way to read and write the same table."""
+"""A peer: one way to read and write the same tables."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
-from bench.workload import Position
+from bench.workload import CandleRange, Position
 from cream_plugins.core_trading import Decision
+from cream_plugins.market_data import Candle
 
 POOL_SIZE = 10
 
@@ -43,6 +44,14 @@ class Peer(ABC):
         """The row of a pending decision after its status and `updated_at` were changed."""
 
     @abstractmethod
+    def bulk_upsert(self, candles: Sequence[Candle]) -> None:
+        """Stores candles, over the stored ones of the same bars, all or none."""
+
+    @abstractmethod
+    def read_range(self, range: CandleRange) -> Sequence[Any]:
+        """The candles of a range, oldest first."""
+
+    @abstractmethod
     def check_out_and_return(self) -> None:
         """Takes one of 10 pooled connections and gives it back."""
 
@@ -52,7 +61,7 @@ class Peer(ABC):
 
     @abstractmethod
     def values_of(self, row: Any) -> tuple[Any, ...]:
-        """A row's values in the order of the table's columns."""
+        """A row's values in the order of its table's columns."""
 
     @abstractmethod
     def close(self) -> None:

@@ -10,10 +10,11 @@ import peewee
 from playhouse.pool import PooledPostgresqlDatabase, PooledSqliteDatabase
 
 from bench.peer import POOL_SIZE, Peer
-from bench.sql import COLUMN_NAMES
-from bench.workload import PAGE_SIZE, Position
+from bench.workload import PAGE_SIZE, CandleRange, Position
 from cream_plugins.core_trading import Decision, DecisionRow, DecisionStatus
-from cream_store import Database, Environment, utc_now
+from cream_plugins.market_data import Candle, CandleRow
+from cream_store import Database, Environment, Row, utc_now
+from cream_store.row import columns_of
 
 
 class PeeweeModels(Peer):
@@ -27,7 +28,11 @@ class PeeweeModels(Peer):
         # The same hint that the others give: see raw_sqlite.py.
         self._is_paper = peewee.fn.likely(is_paper) if database.kind == "sqlite" else is_paper
         self._bound_before = DecisionRow._meta.database
-        DecisionRow.bind(self._database, bind_refs=False, bind_backrefs=False)
+        self._bind(self._database)
+
+    def _bind(self, database: Any) -> None:
+        for row in (DecisionRow, CandleRow):
+            row.bind(database, bind_refs=False, bind_backrefs=False)
 
     def find_by_id(self, id: UUID) -> DecisionRow:
         return DecisionRow.get_by_id(id)
@@ -63,6 +68,25 @@ class PeeweeModels(Peer):
         )
         return next(iter(changed))
 
+    def bulk_upsert(self, candles: Sequence[Candle]) -> None:
+        key = [CandleRow.symbol, CandleRow.timeframe, CandleRow.timestamp]
+        kept = {CandleRow.id, CandleRow.created_at, *key}
+        columns = [column for column in columns_of(CandleRow).values() if column not in kept]
+        rows = [candle.as_dict() for candle in candles]
+        for row in rows:
+            del row["id"]
+        with self._database.atomic():
+            for chunk in peewee.chunked(rows, 1_000):
+                CandleRow.insert_many(chunk).on_conflict(conflict_target=key, preserve=columns).execute()
+
+    def read_range(self, range: CandleRange) -> list[CandleRow]:
+        found = CandleRow.select().where(
+            CandleRow.symbol == range.symbol,
+            CandleRow.timeframe == range.timeframe,
+            CandleRow.timestamp.between(range.start, range.end),
+        )
+        return list(found.order_by(CandleRow.timestamp, CandleRow.id))
+
     def check_out_and_return(self) -> None:
         self._pool.connect()
         self._pool.close()
@@ -72,10 +96,11 @@ class PeeweeModels(Peer):
             return DecisionRow.select().where(DecisionRow.id == id).get(self._pool)
 
     def values_of(self, row: Any) -> tuple[Any, ...]:
-        return tuple(getattr(row, name) for name in COLUMN_NAMES)
+        kind: type[Row] = type(row)
+        return tuple(getattr(row, name) for name in columns_of(kind))
 
     def close(self) -> None:
-        DecisionRow.bind(self._bound_before, bind_refs=False, bind_backrefs=False)
+        self._bind(self._bound_before)
         self._database.close_all()
         self._pool.close_all()
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Sequence
+from decimal import Decimal
 from queue import LifoQueue
 from typing import Any
 from uuid import UUID
@@ -12,8 +15,9 @@ from psycopg2.extras import Json, execute_values, register_uuid
 
 from bench import sql
 from bench.peer import POOL_SIZE, Peer
-from bench.workload import PAGE_SIZE, Position
+from bench.workload import PAGE_SIZE, CandleRange, Position
 from cream_plugins.core_trading import Decision
+from cream_plugins.market_data import Candle
 from cream_store import utc_now
 
 Row = tuple[Any, ...]
@@ -30,6 +34,13 @@ _LATER_PAGE = _for_psycopg2(sql.LATER_PAGE)
 _CREATE = _for_psycopg2(sql.CREATE)
 _CREATE_MANY = f"INSERT INTO decisions ({sql.COLUMNS}) VALUES %s RETURNING {sql.COLUMNS}"
 _APPROVE = _for_psycopg2(sql.APPROVE)
+_READ_RANGE = _for_psycopg2(sql.READ_RANGE)
+_INCOMING = f"CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT {sql.NEW_CANDLE_COLUMNS} FROM candles WITH NO DATA"
+_COPY = f"COPY incoming ({sql.NEW_CANDLE_COLUMNS}) FROM STDIN"
+_MERGE = (
+    f"INSERT INTO candles ({sql.NEW_CANDLE_COLUMNS}) SELECT {sql.NEW_CANDLE_COLUMNS} FROM incoming"
+    f" {sql.OVER_STORED_CANDLES}"
+)
 
 
 class RawPsycopg2(Peer):
@@ -96,6 +107,19 @@ class RawPsycopg2(Peer):
         cursor.execute(_APPROVE, ("approved", utc_now(), str(id), "pending", "PAPER"))
         return cursor.fetchone()
 
+    def bulk_upsert(self, candles: Sequence[Candle]) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute(_INCOMING)
+            cursor.copy_expert(_COPY, io.StringIO("".join(map(_copied, candles))))
+            cursor.execute(_MERGE)
+            cursor.execute("COMMIT")
+
+    def read_range(self, range: CandleRange) -> list[Row]:
+        cursor = self._connection.cursor()
+        cursor.execute(_READ_RANGE, (range.symbol, range.timeframe.value, range.start, range.end))
+        return cursor.fetchall()
+
     def check_out_and_return(self) -> None:
         self._pool.put(self._pool.get())
 
@@ -106,6 +130,20 @@ class RawPsycopg2(Peer):
         self._connection.close()
         while not self._pool.empty():
             self._pool.get().close()
+
+
+def _copied(candle: Candle) -> str:
+    """A line of COPY's text format. None of these values has a character that it would need escaped."""
+    return (
+        f"{candle.symbol}\t{candle.timeframe.value}\t{candle.timestamp}\t{candle.open}\t{candle.high}\t{candle.low}\t"
+        f"{candle.close}\t{candle.volume}\t{_optional(candle.vwap)}\t{_optional(candle.trade_count)}\t"
+        f"{candle.adjusted}\t{candle.split_adjusted}\t{candle.dividend_adjusted}\t{json.dumps(candle.quality_flags)}\t"
+        f"{candle.provider}\t{candle.created_at}\n"
+    )
+
+
+def _optional(value: Decimal | int | None) -> str:
+    return "\\N" if value is None else str(value)
 
 
 def _parameters(decision: Decision) -> Row:

@@ -14,8 +14,9 @@ from uuid import UUID
 
 from bench import sql
 from bench.peer import POOL_SIZE, Peer
-from bench.workload import PAGE_SIZE, Position
+from bench.workload import PAGE_SIZE, CandleRange, Position
 from cream_plugins.core_trading import Decision, DecisionAction, DecisionDirection, DecisionStatus, SizeUnit
+from cream_plugins.market_data import Candle, Timeframe
 from cream_store import Environment, utc_now
 
 Row = tuple[Any, ...]
@@ -30,6 +31,10 @@ _FIND_MANY = _for_sqlite(sql.FIND_MANY)
 _FIRST_PAGE = _for_sqlite(sql.FIRST_PAGE)
 _LATER_PAGE = _for_sqlite(sql.LATER_PAGE)
 _APPROVE = _for_sqlite(sql.APPROVE)
+_UPSERT = (
+    f"INSERT INTO candles ({sql.NEW_CANDLE_COLUMNS}) VALUES ({', '.join('?' * len(sql.NEW_CANDLE_COLUMN_NAMES))})"
+    f" {sql.OVER_STORED_CANDLES}"
+)
 
 
 class RawSqlite(Peer):
@@ -93,6 +98,15 @@ class RawSqlite(Peer):
         parameters = ("approved", _text(utc_now()), str(id), "pending", "PAPER")
         rows = self._connection.execute(_APPROVE, parameters).fetchall()
         return _decoded(rows[0])
+
+    def bulk_upsert(self, candles: Sequence[Candle]) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.executemany(_UPSERT, map(_candle_parameters, candles))
+        self._connection.execute("COMMIT")
+
+    def read_range(self, range: CandleRange) -> list[Row]:
+        parameters = (range.symbol, range.timeframe.value, _text(range.start), _text(range.end))
+        return [_decoded_candle(row) for row in self._connection.execute(sql.READ_RANGE, parameters).fetchall()]
 
     def check_out_and_return(self) -> None:
         self._pool.put(self._pool.get())
@@ -161,6 +175,49 @@ def _parameters(decision: Decision) -> Row:
         _text(decision.updated_at),
         None if decision.executed_at is None else _text(decision.executed_at),
         None if decision.closed_at is None else _text(decision.closed_at),
+    )
+
+
+def _decoded_candle(row: Row) -> Row:
+    return (
+        row[0],
+        row[1],
+        Timeframe(row[2]),
+        datetime.fromisoformat(row[3]),
+        Decimal(str(row[4])),
+        Decimal(str(row[5])),
+        Decimal(str(row[6])),
+        Decimal(str(row[7])),
+        row[8],
+        _optional_decimal(row[9]),
+        row[10],
+        bool(row[11]),
+        bool(row[12]),
+        bool(row[13]),
+        json.loads(row[14]),
+        row[15],
+        datetime.fromisoformat(row[16]),
+    )
+
+
+def _candle_parameters(candle: Candle) -> Row:
+    return (
+        candle.symbol,
+        candle.timeframe.value,
+        _text(candle.timestamp),
+        str(candle.open),
+        str(candle.high),
+        str(candle.low),
+        str(candle.close),
+        candle.volume,
+        _optional_text(candle.vwap),
+        candle.trade_count,
+        candle.adjusted,
+        candle.split_adjusted,
+        candle.dividend_adjusted,
+        json.dumps(candle.quality_flags),
+        candle.provider,
+        _text(candle.created_at),
     )
 
 

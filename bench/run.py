@@ -25,10 +25,12 @@ class Size:
     rows: int  # in the table at the beginning
     repetitions: int  # of each operation and peer
     calls: int  # in each repetition; fewer of the dear operations
+    candles: int  # in bulk writes and in the range that is read
+    budget: float  # seconds after which three repetitions of an operation are enough
 
 
-FULL = Size(rows=20_000, repetitions=31, calls=50)
-QUICK = Size(rows=1_000, repetitions=5, calls=20)
+FULL = Size(rows=20_000, repetitions=31, calls=50, candles=100_000, budget=8)
+QUICK = Size(rows=1_000, repetitions=5, calls=20, candles=2_000, budget=2)
 
 
 def measure_backend(
@@ -37,11 +39,11 @@ def measure_backend(
     """The back end's name with its version, and the results of the operations on it."""
     results: list[Result] = []
     with opened(backend, server_url) as open_backend:
-        workload = Workload(open_backend.store, size.rows)
+        workload = Workload(open_backend.store, size.rows, size.candles)
         check_agreement(open_backend.peers, workload)
         for name in track(names, backend, console=progress, transient=True):
             batches = {peer.name: partial(OPERATIONS[name], peer, workload, size.calls) for peer in open_backend.peers}
-            results += results_of(backend, name, interleaved(batches, size.repetitions))
+            results += results_of(backend, name, interleaved(batches, size.repetitions, size.budget))
         return open_backend.title, results
 
 
@@ -50,5 +52,5 @@ def measure_starts(names: Sequence[str], size: Size, progress: Console) -> list[
     results: list[Result] = []
     for name in track(names, "start", console=progress, transient=True):
         batches = {peer: partial(seconds_to_run, arguments) for peer, arguments in STARTS[name].items()}
-        results += results_of("start", name, interleaved(batches, size.repetitions))
+        results += results_of("start", name, interleaved(batches, size.repetitions, size.budget))
     return results

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Final
 
 from cream_plugins.core_trading import Decision
+from cream_plugins.market_data import Candle
 
 COLUMN_NAMES: Final = tuple(field.name for field in dataclasses.fields(Decision))
 COLUMNS: Final = ", ".join(COLUMN_NAMES)
@@ -26,6 +27,20 @@ CREATE: Final = f"INSERT INTO decisions ({COLUMNS}) VALUES {PLACEHOLDERS} RETURN
 APPROVE: Final = f"""
     UPDATE decisions SET status = ?, updated_at = ? WHERE id = ? AND status IN (?) AND environment = ?
     RETURNING {COLUMNS}
+"""
+
+CANDLE_COLUMN_NAMES: Final = tuple(field.name for field in dataclasses.fields(Candle))
+CANDLE_COLUMNS: Final = ", ".join(CANDLE_COLUMN_NAMES)
+NEW_CANDLE_COLUMN_NAMES: Final = CANDLE_COLUMN_NAMES[1:]  # the database numbers them
+NEW_CANDLE_COLUMNS: Final = ", ".join(NEW_CANDLE_COLUMN_NAMES)
+OVER_STORED_CANDLES: Final = "ON CONFLICT (symbol, timeframe, timestamp) DO UPDATE SET " + ", ".join(
+    f"{name} = excluded.{name}"
+    for name in NEW_CANDLE_COLUMN_NAMES
+    if name not in ("symbol", "timeframe", "timestamp", "created_at")
+)
+READ_RANGE: Final = f"""
+    SELECT {CANDLE_COLUMNS} FROM candles WHERE symbol = ? AND timeframe = ? AND timestamp BETWEEN ? AND ?
+    ORDER BY timestamp, id
 """
 
 

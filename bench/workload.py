@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -21,6 +21,7 @@ from cream_plugins.core_trading import (
     DecisionStatus,
     SizeUnit,
 )
+from cream_plugins.market_data import Candle, CandlesRepository, Timeframe
 from cream_store import Environment, Store
 
 PAGE_SIZE = 20
@@ -37,12 +38,29 @@ class Position:
     cursor: str
 
 
+@dataclass(frozen=True, slots=True)
+class CandleRange:
+    """A part of one series of candles; both ends belong to it."""
+
+    symbol: str
+    timeframe: Timeframe
+    start: datetime
+    end: datetime
+
+
+def range_of(candles: Sequence[Candle]) -> CandleRange:
+    """From the first to the last candle of a series."""
+    first, last = candles[0], candles[-1]
+    return CandleRange(first.symbol, first.timeframe, first.timestamp, last.timestamp)
+
+
 class Workload:
     """A store filled with decisions, and the questions to put to it."""
 
-    def __init__(self, store: Store, rows: int) -> None:
+    def __init__(self, store: Store, rows: int, candles: int) -> None:
         self.store = store
         self.rows = rows
+        self.candle_count = candles
         self._random = random.Random(20250101)
         self._minutes = itertools.count()
         self._symbols = [f"SYM{number:04}" for number in range(max(1, rows // ROWS_OF_A_SYMBOL))]
@@ -69,6 +87,47 @@ class Workload:
         """Keys of pending decisions, stored for this call."""
         pending = [decision.replace(status=DecisionStatus.PENDING) for decision in self._decisions(count)]
         return [decision.id for decision in self.store[DecisionsRepository].create_many(pending)]
+
+    @cached_property
+    def candles(self) -> list[Candle]:
+        """One series of candles, whether it is stored or not."""
+        chance = self._random
+        candles = []
+        for minute in range(self.candle_count):
+            low = Decimal(chance.randrange(1_000_000, 2_000_000)).scaleb(-4)
+            candles.append(
+                Candle(
+                    symbol="SYM0000",
+                    timeframe=Timeframe.MINUTE,
+                    timestamp=_FIRST_MOMENT + timedelta(minutes=minute),
+                    open=low + Decimal("0.0250"),
+                    high=low + Decimal("0.5000"),
+                    low=low,
+                    close=low + Decimal("0.3750"),
+                    volume=chance.randrange(1_000_000),
+                    vwap=low + Decimal("0.2500"),
+                    trade_count=chance.randrange(1_000),
+                )
+            )
+        return candles
+
+    @cached_property
+    def candle_range(self) -> CandleRange:
+        """The whole series."""
+        return range_of(self.candles)
+
+    def remove_candles(self) -> None:
+        """Empties the table of candles."""
+        self.store.database.empty_tables(["candles"])
+
+    def store_candles(self) -> None:
+        """Fills the table with the series, unless it holds it, and clears away what older writes left."""
+        candles, database = self.store[CandlesRepository], self.store.database
+        is_stored = candles.count(self.candle_range.symbol, self.candle_range.timeframe) == len(self.candles)
+        if not is_stored:
+            candles.bulk_upsert(self.candles)
+        if database.kind == "postgresql":
+            database.change("VACUUM candles" if is_stored else "VACUUM ANALYZE candles")
 
     @cached_property
     def deep_position(self) -> Position:
