@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench.backends import BACKENDS
+from bench.backends import BACKENDS, postgresql_store, version_of
 from bench.operations import OPERATIONS
 from bench.report import Result, as_json, machine, print_table, read_json
 from bench.run import FULL, QUICK, measure_backend, measure_starts
@@ -22,6 +23,7 @@ Examples:
   scripts/bench --only find_by_id --only create --backend postgresql
   scripts/bench --json >before.json          keep a run,
   scripts/bench --compare before.json        and see what a change brought
+  scripts/bench --explain                    which reads go through whole tables
 
 \b
 The first column of a table is the time that one call of the raw driver takes;
@@ -58,6 +60,12 @@ machine does disturbs all alike: compare the ratios, not the times.
     metavar="URL",
     help="A PostgreSQL server to use instead of a private one; the benchmark makes a database there and drops it.",
 )
+@click.option(
+    "--explain",
+    "wants_plans",
+    is_flag=True,
+    help="Measure nothing: look whether the reads of all repositories use indexes on PostgreSQL, with a million rows.",
+)
 @click.option("--json", "wants_json", is_flag=True, help="Print JSON instead of tables.")
 @click.option(
     "--compare",
@@ -70,10 +78,14 @@ def main(
     names: Sequence[str],
     backends: Sequence[str],
     database_url: str | None,
+    wants_plans: bool,
     wants_json: bool,
     compare: Path | None,
 ) -> None:
     """Measure cream-store beside the raw drivers and Peewee's models: the same work on the same rows, in one run."""
+    if wants_plans:
+        _explain(database_url, wants_json)
+        return
     try:
         earlier = read_json(compare) if compare else []
     except ValueError as error:
@@ -99,3 +111,20 @@ def main(
         click.echo(as_json(results, asdict(size)))
     else:
         console.print(f"{machine()}; medians of {size.repetitions} repetitions")
+
+
+def _explain(database_url: str | None, wants_json: bool) -> None:
+    from bench.explain.check import check
+    from bench.explain.filling import fill
+    from bench.explain.report import as_dict, print_findings
+
+    console, progress = Console(), Console(stderr=True)
+    with postgresql_store(database_url, plugins=None) as store:
+        findings = check(store, fill(store, 1, progress), progress)
+        version = version_of(store.database)
+    if wants_json:
+        click.echo(json.dumps(as_dict(findings), indent=2))
+    else:
+        print_findings(console, f"PostgreSQL {version}", findings)
+    if not findings.is_as_expected:
+        raise click.exceptions.Exit(1)
