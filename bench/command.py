@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
 
 from bench.backends import BACKENDS, postgresql_store, version_of
+from bench.growth import GROWING, QUICK_SIZES, SIZES, measure_growth, plot
+from bench.imports import ImportCost, measure_imports
 from bench.operations import OPERATIONS
-from bench.report import Result, as_json, machine, print_table, read_json
+from bench.report import Result, as_json, machine, print_growth, print_imports, print_table, read_json
 from bench.run import FULL, QUICK, measure_backend, measure_starts
 from bench.startup import STARTS
 
@@ -23,6 +27,9 @@ Examples:
   scripts/bench --only find_by_id --only create --backend postgresql
   scripts/bench --json >before.json          keep a run,
   scripts/bench --compare before.json        and see what a change brought
+  scripts/bench --plot growth.png            what grows with the table: up to a million rows
+  scripts/bench --sizes 10000,1000000 --only find_by_id
+  scripts/bench --only imports               time and memory of the core and of each plugin
   scripts/bench --explain                    which reads go through whole tables
 
 \b
@@ -31,6 +38,21 @@ the others say how many times as long the same work takes elsewhere. All are
 medians over repetitions in which everyone has a turn, so that whatever else the
 machine does disturbs all alike: compare the ratios, not the times.
 """
+
+
+IMPORTS: Final = "imports"
+_NAMES: Final = [*OPERATIONS, *STARTS, IMPORTS]
+
+
+def _parsed_sizes(context: click.Context, option: click.Parameter, text: str | None) -> list[int]:
+    try:
+        sizes = [int(size) for size in text.split(",")] if text else []
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of whole numbers such as 10000,1000000") from None
+    steps = list(pairwise(sizes))
+    if any(size < 100 for size in sizes) or any(larger <= smaller or larger % smaller for smaller, larger in steps):
+        raise click.BadParameter("at least 100 rows, and each size a multiple of the one before")
+    return sizes
 
 
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,8 +67,8 @@ machine does disturbs all alike: compare the ratios, not the times.
     "names",
     multiple=True,
     metavar="NAME",
-    type=click.Choice([*OPERATIONS, *STARTS]),
-    help=f"Measure this operation; may be given again. One of {', '.join([*OPERATIONS, *STARTS])}.",
+    type=click.Choice(_NAMES),
+    help=f"Measure this alone; may be given again. One of {', '.join(_NAMES)}.",
 )
 @click.option(
     "--backend",
@@ -61,10 +83,24 @@ machine does disturbs all alike: compare the ratios, not the times.
     help="A PostgreSQL server to use instead of a private one; the benchmark makes a database there and drops it.",
 )
 @click.option(
+    "--sizes",
+    metavar="ROWS,ROWS...",
+    callback=_parsed_sizes,
+    help="Measure the operations on single rows and pages at each of these sizes of the table, each a multiple of the"
+    f" one before.  [with --plot: {','.join(map(str, SIZES))}]",
+)
+@click.option(
+    "--plot",
+    "plot_file",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Draw what a call costs against the size of the table (PNG, SVG or PDF).",
+)
+@click.option(
     "--explain",
     "wants_plans",
     is_flag=True,
-    help="Measure nothing: look whether the reads of all repositories use indexes on PostgreSQL, with a million rows.",
+    help="Measure nothing: look whether the reads of all repositories use indexes on PostgreSQL, with a million rows."
+    " Exits with 1 when one goes through a whole table without a reason.",
 )
 @click.option("--json", "wants_json", is_flag=True, help="Print JSON instead of tables.")
 @click.option(
@@ -78,11 +114,13 @@ def main(
     names: Sequence[str],
     backends: Sequence[str],
     database_url: str | None,
+    sizes: Sequence[int],
+    plot_file: Path | None,
     wants_plans: bool,
     wants_json: bool,
     compare: Path | None,
 ) -> None:
-    """Measure cream-store beside the raw drivers and Peewee's models: the same work on the same rows, in one run."""
+    """Measure cream-store beside the raw drivers, Peewee and SQLAlchemy: the same work on the same rows, in one run."""
     if wants_plans:
         _explain(database_url, wants_json)
         return
@@ -92,25 +130,45 @@ def main(
         raise click.ClickException(str(error)) from None
     size = QUICK if quick else FULL
     size = replace(size, rows=rows or size.rows)
+    backends = backends or BACKENDS
+    if plot_file is not None and not sizes:
+        sizes = QUICK_SIZES if quick else SIZES
     console, progress = Console(), Console(stderr=True)
+    tables = Console(quiet=True) if wants_json else console
+
+    def chosen(known: Iterable[str]) -> list[str]:
+        return [name for name in known if not names or name in names]
+
     results: list[Result] = []
-
-    def show(title: str, found: list[Result]) -> None:
-        results.extend(found)
-        if not wants_json:
-            print_table(console, title, found, earlier)
-
-    if operations := [name for name in OPERATIONS if not names or name in names]:
-        for backend in backends or BACKENDS:
-            title, found = measure_backend(backend, database_url, operations, size, progress)
-            show(f"{title}, {size.rows:,} rows", found)
-    if starts := [name for name in STARTS if not names or name in names]:
-        show("Start", measure_starts(starts, size, progress))
+    imports: list[ImportCost] = []
+    if sizes:
+        titles = []
+        for backend in backends:
+            title, found = measure_growth(backend, database_url, chosen(GROWING), sizes, size, progress)
+            print_growth(tables, title, found)
+            titles.append(title)
+            results += found
+        if plot_file is not None:
+            plot(plot_file, titles, results)
+            progress.print(f"drawn: {plot_file}")
+    else:
+        if operations := chosen(OPERATIONS):
+            for backend in backends:
+                title, found = measure_backend(backend, database_url, operations, size, progress)
+                print_table(tables, f"{title}, {size.rows:,} rows", found, earlier)
+                results += found
+        if starts := chosen(STARTS):
+            found = measure_starts(starts, size, progress)
+            print_table(tables, "Start", found, earlier)
+            results += found
+        if chosen([IMPORTS]):
+            imports = measure_imports(size.repetitions, size.budget, progress)
+            print_imports(tables, imports)
 
     if wants_json:
-        click.echo(as_json(results, asdict(size)))
+        click.echo(as_json(results, imports, asdict(size)))
     else:
-        console.print(f"{machine()}; medians of {size.repetitions} repetitions")
+        console.print(f"{machine()}; medians of at most {size.repetitions} repetitions")
 
 
 def _explain(database_url: str | None, wants_json: bool) -> None:

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Final, TypeVar
 
 T = TypeVar("T")
+N = TypeVar("N")
 
 Batch = Callable[[], float]
 """Does some work and returns the seconds that one call of it took."""
@@ -20,7 +21,7 @@ _LEAST_REPETITIONS: Final = 3
 _DEAR: Final = 0.1
 
 
-def interleaved(batches: Mapping[str, Batch], repetitions: int, budget: float) -> dict[str, float]:
+def interleaved(batches: Mapping[N, Batch], repetitions: int, budget: float) -> dict[N, float]:
     """The median seconds of a call, by name. Each repetition runs every batch once, each time another one first.
 
     When `budget` seconds have passed, what has three repetitions has enough.

@@ -13,6 +13,8 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+from bench.imports import ImportCost
+
 OURS: Final = "cream-store"
 
 
@@ -25,6 +27,7 @@ class Result:
     peer: str
     seconds: float  # of one call, the median over the repetitions
     ratio: float  # to the first peer of the section
+    rows: int = 0  # in the table; 0 where there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +48,50 @@ class Target:
         return f"<= {limit}"
 
 
+_OF_ONE_ROW: Final = ("find_by_id", "create", "update", "find_many")
+_BULK: Final = ("bulk_upsert_fresh", "bulk_upsert_stored")
+_OF_MANY_ROWS: Final = (*_BULK, "range_records")
+_POOL: Final = ("pool_1_thread", "pool_32_threads")
+
 TARGETS: Final[dict[str, dict[str, Target]]] = {
-    "sqlite": dict.fromkeys(("find_by_id", "create", "update", "find_many"), Target(ratio=2.0)),
-    "postgresql": dict.fromkeys(("find_by_id", "create", "update", "find_many"), Target(ratio=1.25)),
+    "sqlite": {
+        **dict.fromkeys(_OF_ONE_ROW, Target(ratio=1.8)),
+        **dict.fromkeys(_OF_MANY_ROWS, Target(ratio=1.3)),
+        **dict.fromkeys(_POOL, Target(seconds=10e-6)),
+    },
+    "postgresql": {
+        **dict.fromkeys(_OF_ONE_ROW, Target(ratio=1.15)),
+        **dict.fromkeys(_BULK, Target(ratio=1.15)),
+        "range_records": Target(ratio=1.3),
+        **dict.fromkeys(_POOL, Target(seconds=10e-6)),
+    },
     "start": {"help": Target(seconds=1 / 3)},
 }
 """By section and operation."""
 
+OTHERS: Final = ("Peewee", "SQLAlchemy")
+_TIMES_FASTER: Final = {("find_by_id", "Peewee"): 2.0, ("find_by_id", "SQLAlchemy"): 1.5}
 
-def results_of(section: str, operation: str, medians: Mapping[str, float]) -> list[Result]:
+
+def is_left_behind(other: Result, ours: Result) -> bool:
+    """Whether cream-store is as much faster than another library as it shall be: faster, and at some things by far."""
+    return other.seconds > ours.seconds * _TIMES_FASTER.get((other.operation, other.peer), 1.0)
+
+
+def results_of(section: str, operation: str, medians: Mapping[str, float], rows: int = 0) -> list[Result]:
     """The results of one row; the first peer is what the others are compared to."""
     first = next(iter(medians.values()))
-    return [Result(section, operation, peer, seconds, seconds / first) for peer, seconds in medians.items()]
+    return [Result(section, operation, peer, seconds, seconds / first, rows) for peer, seconds in medians.items()]
 
 
-def as_json(results: Iterable[Result], settings: Mapping[str, Any]) -> str:
+def as_json(results: Iterable[Result], imports: Iterable[ImportCost], settings: Mapping[str, Any]) -> str:
     """The whole run, for `--compare` and for other programs."""
-    run = {"machine": machine(), "settings": settings, "results": [asdict(result) for result in results]}
+    run = {
+        "machine": machine(),
+        "settings": settings,
+        "results": [asdict(result) for result in results],
+        "imports": [asdict(cost) for cost in imports],
+    }
     return json.dumps(run, indent=2)
 
 
@@ -83,7 +113,7 @@ def print_table(console: Console, title: str, results: Sequence[Result], earlier
     peers = list(dict.fromkeys(result.peer for result in results))
     before = {(result.section, result.operation): result for result in earlier if result.peer == OURS}
     table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("operation")
+    table.add_column("operation", no_wrap=True)
     for peer in peers:
         table.add_column(peer, justify="right")
         if peer == OURS:
@@ -95,6 +125,8 @@ def print_table(console: Console, title: str, results: Sequence[Result], earlier
         cells = [operation]
         for peer in peers:
             cells.append(_cell(row.get(peer), is_first=peer == peers[0]))
+            if peer in OTHERS and (result := row.get(peer)) is not None:
+                cells[-1] = _judged(cells[-1], is_left_behind(result, row[OURS]))
             if peer == OURS:
                 target = TARGETS.get(row[peer].section, {}).get(operation)
                 cells[-1] = _coloured(cells[-1], target, row[peer])
@@ -114,9 +146,75 @@ def _cell(result: Result | None, *, is_first: bool) -> str:
 def _coloured(text: str, target: Target | None, result: Result) -> str:
     if target is None:
         return text
-    return f"[green]{text}[/]" if target.is_met(result) else f"[red]{text}[/]"
+    return _judged(text, target.is_met(result))
+
+
+def _judged(text: str, is_good: bool) -> str:
+    return f"[green]{text}[/]" if is_good else f"[red]{text}[/]"
 
 
 def duration(seconds: float) -> str:
     """A duration for people."""
-    return f"{seconds * 1e6:.1f} us" if seconds < 1e-3 else f"{seconds * 1e3:.1f} ms"
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.1f} us"
+    return f"{seconds * 1e3:.1f} ms" if seconds < 10 else f"{seconds:.1f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two of our own figures that shall be much the same."""
+
+    title: str
+    ratio: float
+    limit: float
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the ratio keeps to its limit."""
+        return self.ratio <= self.limit
+
+
+def comparisons(results: Sequence[Result]) -> list[Comparison]:
+    """What shall not grow with the table, as far as it was measured on one back end."""
+    ours = {(result.operation, result.rows): result.seconds for result in results if result.peer == OURS}
+    largest = max(rows for _, rows in ours)
+    pairs = [
+        (("find_by_id", largest), ("find_by_id", largest // 100), 1.2),
+        (("keyset_deep", largest), ("keyset_first", largest), 1.3),
+    ]
+    return [
+        Comparison(f"{one[0]} at {one[1]:,} rows against {other[0]} at {other[1]:,}", ours[one] / ours[other], limit)
+        for one, other, limit in pairs
+        if one in ours and other in ours
+    ]
+
+
+def print_growth(console: Console, title: str, results: Sequence[Result]) -> None:
+    """What our own calls cost at each size of the table, and what shall not grow."""
+    ours = {(result.operation, result.rows): result.seconds for result in results if result.peer == OURS}
+    sizes = sorted({rows for _, rows in ours})
+    table = Table(title=f"{title}: {OURS}, by rows in the table", title_justify="left", title_style="bold")
+    table.add_column("operation", no_wrap=True)
+    for rows in sizes:
+        table.add_column(f"{rows:,}", justify="right")
+    for operation in dict.fromkeys(operation for operation, _ in ours):
+        table.add_row(operation, *(duration(ours[operation, rows]) for rows in sizes))
+    console.print(table)
+    for one in comparisons(results):
+        console.print(f"{one.title}: {_judged(f'{one.ratio:.2f} x', one.is_met)} (<= {one.limit:.2f} x)")
+
+
+def print_imports(console: Console, costs: Sequence[ImportCost]) -> None:
+    """Time and memory of each selection of plugins, and what it adds to a bare Python."""
+    table = Table(title="Imports", title_justify="left", title_style="bold")
+    table.add_column("loaded", no_wrap=True)
+    for column in ("time", "peak memory", "more than bare Python"):
+        table.add_column(column, justify="right")
+    for cost in costs:
+        added = _megabytes(cost.peak_bytes - costs[0].peak_bytes)
+        table.add_row(cost.name, duration(cost.seconds), _megabytes(cost.peak_bytes), added)
+    console.print(table)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 2**20:.1f} MB"

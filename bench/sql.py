@@ -7,6 +7,7 @@ from typing import Final
 
 from cream_plugins.core_trading import Decision
 from cream_plugins.market_data import Candle
+from cream_store.url import Kind
 
 COLUMN_NAMES: Final = tuple(field.name for field in dataclasses.fields(Decision))
 COLUMNS: Final = ", ".join(COLUMN_NAMES)
@@ -48,3 +49,20 @@ def create_many(count: int) -> str:
     """Stores so many rows at once."""
     rows = ", ".join([PLACEHOLDERS] * count)
     return f"INSERT INTO decisions ({COLUMNS}) VALUES {rows} RETURNING {COLUMNS}"
+
+
+def copy_decisions(kind: Kind, minutes: int, copies: int) -> str:
+    """Copies the decisions from before a moment so many times, each so many minutes later, about other symbols."""
+    later = {
+        "postgresql": f"{{0}} + copy.number * interval '{minutes} minutes'",
+        # Whole minutes leave the seconds as they are, whose fractions strftime would cut.
+        "sqlite": f"strftime('%Y-%m-%dT%H:%M:', {{0}}, (copy.number * {minutes}) || ' minutes') || substr({{0}}, 18)",
+    }[kind]
+    values = {name: name for name in COLUMN_NAMES if name != "id"}  # whose default makes new ones
+    values |= {name: later.format(name) for name in ("created_at", "updated_at", "executed_at")}
+    values["symbol"] = "symbol || '-' || copy.number"
+    return f"""
+        WITH RECURSIVE copy(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM copy WHERE number < {copies})
+        INSERT INTO decisions ({", ".join(values)}) SELECT {", ".join(values.values())} FROM decisions, copy
+        WHERE created_at < {"%s" if kind == "postgresql" else "?"}
+    """

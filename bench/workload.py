@@ -11,12 +11,14 @@ from decimal import Decimal
 from functools import cached_property
 from uuid import UUID
 
+from bench import sql
 from cream_plugins.core_trading import (
     Cycle,
     CyclesRepository,
     Decision,
     DecisionAction,
     DecisionDirection,
+    DecisionRow,
     DecisionsRepository,
     DecisionStatus,
     SizeUnit,
@@ -129,10 +131,28 @@ class Workload:
         if database.kind == "postgresql":
             database.change("VACUUM candles" if is_stored else "VACUUM ANALYZE candles")
 
+    def grow(self, rows: int) -> None:
+        """Copies the decisions over and over, later in time and about other symbols, until there are so many.
+
+        Each copy has all the rows of before, so that the number is right when it is a multiple of that.
+        """
+        copies = rows // self.rows - 1
+        if copies > 0:
+            end = DecisionRow.created_at.encode(_FIRST_MOMENT + timedelta(minutes=self.rows))
+            self.store.database.change(sql.copy_decisions(self.store.database.kind, self.rows, copies), [end])
+            self.rows *= copies + 1
+            self._minutes = itertools.count(self.rows)
+            self._symbols += [f"{symbol}-{copy}" for copy in range(1, copies + 1) for symbol in self._symbols]
+            ids = self.store.database.fetch_all("SELECT id FROM decisions ORDER BY random() LIMIT 20000")
+            self._ids = [UUID(str(id)) for (id,) in ids]
+            self.__dict__.pop("deep_position", None)
+        if self.store.database.kind == "postgresql":
+            self.store.database.change("VACUUM ANALYZE decisions")
+
     @cached_property
     def deep_position(self) -> Position:
-        """A place behind nine tenths of the table."""
-        depth = max(1, self.rows * 9 // 10)
+        """A place behind nine tenths of the table, or at page 10,000 when that comes first."""
+        depth = min(max(1, self.rows * 9 // 10), 10_000 * PAGE_SIZE)
         decisions = self.store[DecisionsRepository]
         cursor: str | None = None
         while True:

@@ -1,0 +1,83 @@
+"""What it costs to load the core and the plugins: time and memory, in a fresh Python each time."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from rich.console import Console
+
+from bench.measuring import interleaved
+from cream_store.plugins import discover
+
+# A store that is open has imported what a service with these plugins imports; it does not connect.
+_PROGRAM: Final = """
+import json, pathlib, resource, sys, time
+started = time.perf_counter()
+{statement}
+seconds = time.perf_counter() - started
+# Where there is none, the figure that includes what the parent had in memory when it made this process.
+status = pathlib.Path("/proc/self/status")
+if status.exists():
+    peak = int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024
+else:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+json.dump([seconds, peak], sys.stdout)
+"""
+_OPEN: Final = "from cream_store import Store; Store.open({plugins}, url={url!r})"
+_SQLITE: Final = "sqlite:///never-connected.db"
+_POSTGRESQL: Final = "postgresql://localhost/never-connected"
+
+BARE: Final = "bare Python"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportCost:
+    """What one selection of plugins costs."""
+
+    name: str
+    seconds: float  # from the first import to the open store, the median
+    peak_bytes: int  # the most memory that the process had resident, the median
+
+
+@dataclass(slots=True)
+class _Loading:
+    """Python programs that load the same."""
+
+    statement: str
+    peaks: list[int] = field(default_factory=list)
+
+    def run(self) -> float:
+        environment = {name: value for name, value in os.environ.items() if name != "CREAM_PLUGINS"}
+        program = _PROGRAM.format(statement=self.statement)
+        output = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env=environment)
+        seconds, peak = json.loads(output.stdout)
+        self.peaks.append(peak)
+        return float(seconds)
+
+
+def measure_imports(repetitions: int, budget: float, progress: Console) -> list[ImportCost]:
+    """Bare Python, the core alone, with a driver, with each plugin and what that requires, with all plugins."""
+    loadings = {
+        BARE: _Loading("pass"),
+        "import cream_store": _Loading("import cream_store"),
+        "core": _opening([]),
+        "core on PostgreSQL": _opening([], _POSTGRESQL),
+        **{f"core + {name}": _opening([name]) for name in discover()},
+        "all plugins": _opening(None),
+    }
+    with progress.status("imports"):
+        seconds = interleaved({name: loading.run for name, loading in loadings.items()}, repetitions, budget)
+    return [
+        ImportCost(name, seconds[name], round(statistics.median(loading.peaks))) for name, loading in loadings.items()
+    ]
+
+
+def _opening(plugins: Sequence[str] | None, url: str = _SQLITE) -> _Loading:
+    return _Loading(_OPEN.format(plugins=plugins, url=url))
