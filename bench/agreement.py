@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from bench.operations import WITHOUT
 from bench.peer import Peer
 from bench.sql import CANDLE_COLUMN_NAMES, COLUMN_NAMES
 from bench.workload import Workload, range_of
@@ -48,6 +49,8 @@ def _check_candles(peers: Sequence[Peer], workload: Workload, reference: Peer) -
             peer.bulk_upsert(candles)
         stored = reference.read_range(span)
         _compare(peer, peer.read_range(span), reference, stored, CANDLE_COLUMN_NAMES)
+        if peer.name not in WITHOUT["range_arrow"] and len(peer.read_range_arrow(span)) != len(stored):
+            raise DisagreementError(f"{peer.name} does not give all candles as an Arrow table")
         written = [reference.values_of(row)[1:] for row in stored]  # less their numbers
         expected = expected or written
         if written != expected:

@@ -13,7 +13,7 @@ from typing import Final
 import click
 import psycopg2
 
-from bench.ours import CreamStore
+from bench.ours import CreamStore, UnpreparedCreamStore
 from bench.peer import Peer
 from bench.peewee_models import PeeweeModels
 from bench.raw_postgresql import RawPsycopg2
@@ -43,12 +43,10 @@ def opened(name: str, server_url: str | None) -> Iterator[Backend]:
         store = stack.enter_context(_sqlite_store() if name == "sqlite" else postgresql_store(server_url, _PLUGINS))
         raw = RawSqlite if name == "sqlite" else RawPsycopg2
         database = store.database
-        peers: list[Peer] = [
-            raw(database.url.target),
-            CreamStore(database),
-            PeeweeModels(database),
-            SQLAlchemyModels(database),
-        ]
+        peers: list[Peer] = [raw(database.url.target), CreamStore(database)]
+        if name == "postgresql":
+            peers.append(UnpreparedCreamStore(database))
+        peers += [PeeweeModels(database), SQLAlchemyModels(database)]
         for peer in peers:
             stack.enter_context(closing(peer))
         yield Backend(f"{'SQLite' if name == 'sqlite' else 'PostgreSQL'} {version_of(database)}", store, peers)

@@ -57,6 +57,11 @@ def range_records(peer: Peer, workload: Workload, calls: int) -> float:
     return one_by_one(peer.read_range, [workload.candle_range])
 
 
+def range_arrow(peer: Peer, workload: Workload, calls: int) -> float:
+    workload.store_candles()
+    return one_by_one(peer.read_range_arrow, [workload.candle_range])
+
+
 def pool_1_thread(peer: Peer, workload: Workload, calls: int) -> float:
     return in_threads(peer.check_out_and_return, 1, 20 * calls)
 
@@ -89,8 +94,12 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "bulk_upsert_fresh": bulk_upsert_fresh,
     "bulk_upsert_stored": bulk_upsert_stored,
     "range_records": range_records,
+    "range_arrow": range_arrow,
     "pool_1_thread": pool_1_thread,
     "pool_32_threads": pool_32_threads,
     "lookups_10_threads": lookups_10_threads,
     "lookups_32_threads": lookups_32_threads,
 }
+
+WITHOUT: Final = {"range_arrow": ("Peewee", "SQLAlchemy")}
+"""Operations that some peers don't have."""

@@ -9,8 +9,9 @@ from uuid import UUID
 from bench.peer import Peer
 from bench.workload import PAGE_SIZE, CandleRange, Position
 from cream_plugins.core_trading import Decision, DecisionsRepository, DecisionStatus
-from cream_plugins.market_data import Candle, CandlesRepository
+from cream_plugins.market_data import Candle, CandleFilters, CandlesRepository
 from cream_store import Database
+from cream_store.database import open_database
 
 
 class CreamStore(Peer):
@@ -46,6 +47,15 @@ class CreamStore(Peer):
     def read_range(self, range: CandleRange) -> list[Candle]:
         return self._candles.get_range(range.symbol, range.timeframe, range.start, range.end)
 
+    def read_range_arrow(self, range: CandleRange) -> Any:
+        wanted: CandleFilters = {
+            "symbol": range.symbol,
+            "timeframe": range.timeframe,
+            "from_date": range.start,
+            "to_date": range.end,
+        }
+        return self._candles.find_arrow(wanted, order_by="timestamp")
+
     def check_out_and_return(self) -> None:
         self._pool.release(self._pool.acquire())
 
@@ -57,3 +67,17 @@ class CreamStore(Peer):
 
     def close(self) -> None:
         """The store is not ours to close."""
+
+
+class UnpreparedCreamStore(CreamStore):
+    """cream-store behind a URL that forbids prepared statements, as behind some connection poolers."""
+
+    name = "prepared off"
+
+    def __init__(self, database: Database) -> None:
+        url = database.location.url
+        self._own = open_database(f"{url}{'&' if '?' in url else '?'}prepared=off", database.environment)
+        super().__init__(self._own)
+
+    def close(self) -> None:
+        self._own.close_pool()

@@ -51,6 +51,10 @@ class Peer(ABC):
     def read_range(self, range: CandleRange) -> Sequence[Any]:
         """The candles of a range, oldest first."""
 
+    def read_range_arrow(self, range: CandleRange) -> Any:
+        """The candles of a range as an Arrow table; the raw driver, which has none, gives rows."""
+        raise NotImplementedError
+
     @abstractmethod
     def check_out_and_return(self) -> None:
         """Takes one of 10 pooled connections and gives it back."""

@@ -120,6 +120,9 @@ class RawPsycopg2(Peer):
         cursor.execute(_READ_RANGE, (range.symbol, range.timeframe.value, range.start, range.end))
         return cursor.fetchall()
 
+    def read_range_arrow(self, range: CandleRange) -> list[Row]:
+        return self.read_range(range)
+
     def check_out_and_return(self) -> None:
         self._pool.put(self._pool.get())
 

@@ -108,6 +108,9 @@ class RawSqlite(Peer):
         parameters = (range.symbol, range.timeframe.value, _text(range.start), _text(range.end))
         return [_decoded_candle(row) for row in self._connection.execute(sql.READ_RANGE, parameters).fetchall()]
 
+    def read_range_arrow(self, range: CandleRange) -> list[Row]:
+        return self.read_range(range)
+
     def check_out_and_return(self) -> None:
         self._pool.put(self._pool.get())
 

@@ -57,17 +57,23 @@ TARGETS: Final[dict[str, dict[str, Target]]] = {
     "sqlite": {
         **dict.fromkeys(_OF_ONE_ROW, Target(ratio=1.8)),
         **dict.fromkeys(_OF_MANY_ROWS, Target(ratio=1.3)),
+        "range_arrow": Target(ratio=0.2),
         **dict.fromkeys(_POOL, Target(seconds=10e-6)),
     },
     "postgresql": {
-        **dict.fromkeys(_OF_ONE_ROW, Target(ratio=1.15)),
+        **dict.fromkeys(("find_by_id", "create", "update"), Target(ratio=1.0)),
+        "find_many": Target(ratio=1.15),
         **dict.fromkeys(_BULK, Target(ratio=1.15)),
         "range_records": Target(ratio=1.3),
+        "range_arrow": Target(ratio=0.2),
         **dict.fromkeys(_POOL, Target(seconds=10e-6)),
     },
     "start": {"help": Target(seconds=1 / 3)},
 }
 """By section and operation."""
+
+UNPREPARED: Final = "prepared off"
+_UNPREPARED_TARGETS: Final = dict.fromkeys(_OF_ONE_ROW, Target(ratio=1.15))
 
 OTHERS: Final = ("Peewee", "SQLAlchemy")
 _TIMES_FASTER: Final = {("find_by_id", "Peewee"): 2.0, ("find_by_id", "SQLAlchemy"): 1.5}
@@ -125,6 +131,8 @@ def print_table(console: Console, title: str, results: Sequence[Result], earlier
         cells = [operation]
         for peer in peers:
             cells.append(_cell(row.get(peer), is_first=peer == peers[0]))
+            if peer == UNPREPARED and (result := row.get(peer)) is not None:
+                cells[-1] = _coloured(cells[-1], _UNPREPARED_TARGETS.get(operation), result)
             if peer in OTHERS and (result := row.get(peer)) is not None:
                 cells[-1] = _judged(cells[-1], is_left_behind(result, row[OURS]))
             if peer == OURS:

@@ -12,7 +12,7 @@ from rich.progress import track
 from bench.agreement import check_agreement
 from bench.backends import opened
 from bench.measuring import interleaved
-from bench.operations import OPERATIONS
+from bench.operations import OPERATIONS, WITHOUT
 from bench.report import Result, results_of
 from bench.startup import STARTS, seconds_to_run
 from bench.workload import Workload
@@ -42,7 +42,8 @@ def measure_backend(
         workload = Workload(open_backend.store, size.rows, size.candles)
         check_agreement(open_backend.peers, workload)
         for name in track(names, backend, console=progress, transient=True):
-            batches = {peer.name: partial(OPERATIONS[name], peer, workload, size.calls) for peer in open_backend.peers}
+            peers = [peer for peer in open_backend.peers if peer.name not in WITHOUT.get(name, ())]
+            batches = {peer.name: partial(OPERATIONS[name], peer, workload, size.calls) for peer in peers}
             results += results_of(backend, name, interleaved(batches, size.repetitions, size.budget))
         return open_backend.title, results
 

@@ -226,6 +226,9 @@ class SQLAlchemyModels(Peer):
     def check_out_and_return(self) -> None:
         self._engine.raw_connection().close()
 
+    def find_by_id_pooled(self, id: UUID) -> DecisionModel | None:
+        return self.find_by_id(id)
+
     def values_of(self, row: Any) -> tuple[Any, ...]:
         return tuple(getattr(row, column.key) for column in sa.inspect(type(row)).column_attrs)
 

@@ -41,9 +41,11 @@ class RecordingDatabase(PostgresqlDatabase):
         super().__init__(environment, location)
         self.statements: list[tuple[str, Sequence[Any] | None]] = []
 
-    def run(self, sql: str, parameters: Sequence[Any] | None, read: Callable[[Cursor], T]) -> T:
+    def run(
+        self, sql: str, parameters: Sequence[Any] | None, read: Callable[[Cursor], T], *, by_key: bool = False
+    ) -> T:
         self.statements.append((sql, parameters))
-        return super().run(sql, parameters, read)
+        return super().run(sql, parameters, read, by_key=by_key)
 
 
 def table_scans(database: PostgresqlDatabase, sql: str, parameters: Sequence[Any] | None) -> list[TableScan]:
