@@ -38,6 +38,11 @@ from cream_store.cli import cli
 HEADER = "Date,Open,High,Low,Close,Volume\n"
 
 
+@pytest.fixture
+def plugins() -> None:
+    """All: most of them have a part in the demonstration."""
+
+
 def run(*arguments: str, **variables: str) -> Result:
     return CliRunner().invoke(cli, ["demo", *arguments], env=variables, catch_exceptions=False)
 

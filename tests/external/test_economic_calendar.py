@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo, reset_tzpath
 
 import pytest
 
@@ -149,3 +150,13 @@ def test_an_undeclared_impact_of_another_program_is_read(calendar: EconomicCalen
     calendar.upsert_events([release()])
     calendar.database.change("UPDATE economic_calendar_cache SET impact = 'none'")
     assert [event.impact for event in calendar.find_all()] == ["none"]
+
+
+def test_new_yorks_time_is_known_where_the_system_does_not_know_it() -> None:
+    try:
+        reset_tzpath(to=[])
+        ZoneInfo.clear_cache()
+        assert release().overlaps(MORNING, MORNING)
+        assert not release().overlaps(MORNING + TICK, MORNING + HOUR)
+    finally:
+        reset_tzpath()
