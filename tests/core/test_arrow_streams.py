@@ -78,9 +78,14 @@ def test_a_block_may_be_left_early(notebook: Database, batches: int) -> None:
 
 def test_an_error_of_the_caller_ends_it(notebook: Database) -> None:
     fill(notebook)
-    with pytest.raises(ZeroDivisionError), Notes(notebook).iterate_arrow() as reader:
-        for _ in reader:
-            raise ZeroDivisionError
+
+    def fail() -> None:
+        with Notes(notebook).iterate_arrow() as reader:
+            for _ in reader:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert notebook.pool_stats().idle == notebook.pool_stats().total
 
 
@@ -211,9 +216,14 @@ def test_a_nested_transaction_that_fails_leaves_the_outer_one_usable(notebook: D
     notes = Notes(notebook)
     with notebook.transaction():
         fill(notebook)
-        with pytest.raises(ZeroDivisionError), notebook.transaction(), notes.iterate_arrow() as reader:
-            reader.read_next_batch()
-            raise ZeroDivisionError
+
+        def fail() -> None:
+            with notebook.transaction(), notes.iterate_arrow() as reader:
+                reader.read_next_batch()
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
         assert notes.count() == MANY
 
 
@@ -235,9 +245,11 @@ def test_a_query_that_fails_midway_fails_for_the_reader(postgresql_notebook: Dat
     failing = f"SELECT id, text, number / (CASE WHEN number = {MANY} THEN 0 ELSE 1 END) AS number FROM kept_notes"
     postgresql_notebook.change(f"CREATE VIEW notes AS {failing}")
     try:
-        with Notes(postgresql_notebook).iterate_arrow(order_by="id") as reader:
-            with pytest.raises(InvalidDataError, match="division by zero"):
-                reader.read_all()
+        with (
+            Notes(postgresql_notebook).iterate_arrow(order_by="id") as reader,
+            pytest.raises(InvalidDataError, match="division by zero"),
+        ):
+            reader.read_all()
         assert postgresql_notebook.pool_stats().idle == 1
     finally:
         postgresql_notebook.change("DROP VIEW notes")
@@ -246,10 +258,11 @@ def test_a_query_that_fails_midway_fails_for_the_reader(postgresql_notebook: Dat
 
 def test_a_connection_that_is_lost_midway_is_an_error_and_is_replaced(postgresql_notebook: Database) -> None:
     fill(postgresql_notebook, 5 * MANY)
-    with pytest.raises(ConnectionLostError), Notes(postgresql_notebook).iterate_arrow() as reader:
+    with Notes(postgresql_notebook).iterate_arrow() as reader:
         reader.read_next_batch()
         end_sessions(postgresql_notebook)
-        reader.read_all()
+        with pytest.raises(ConnectionLostError):
+            reader.read_all()
     assert Notes(postgresql_notebook).count() == 5 * MANY
 
 
@@ -287,10 +300,12 @@ def test_ctrl_c_ends_the_wait_for_an_answer(postgresql_notebook: Database) -> No
     notes.create(Note())
     with reopened(postgresql_notebook) as other, other.transaction():
         other.change("LOCK TABLE notes")
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process ignores it
         interruption = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
         interruption.start()
         with pytest.raises(KeyboardInterrupt):
             notes.find_arrow()
         interruption.join()
+        signal.signal(signal.SIGINT, handler)
     assert notes.count() == 1
     assert other_sessions(postgresql_notebook) <= 1
