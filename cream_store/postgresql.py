@@ -26,11 +26,13 @@ _IN_ERROR = psycopg2.extensions.TRANSACTION_STATUS_INERROR
 
 
 class _Session(psycopg2.extensions.connection):
-    """A connection, and what is prepared on it."""
+    """A connection, what is prepared on it, and how to see whether the server has said something unasked."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.statements: PreparedStatements | None = None
+        self.incoming = select.poll()
+        self.incoming.register(self.fileno(), select.POLLIN)
 
 
 def _uuid(text: Any, cursor: object) -> UUID | None:
@@ -103,9 +105,7 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
             return False
         # A server that ends a session says so first. Only when an idle connection has something to read is a round
         # trip needed to learn whether that was the end.
-        poll = select.poll()
-        poll.register(connection.fileno(), select.POLLIN)
-        if not poll.poll(0):
+        if not connection.incoming.poll(0):
             return True
         try:
             with connection.cursor() as cursor:

@@ -109,7 +109,8 @@ class Table(Generic[R]):
         return QueryBuilder((Condition(key_of(self.row).record_name, "=", id),))
 
     def _is_by_key(self, builder: QueryBuilder) -> bool:
-        return (key_of(self.row).record_name, "=") in [condition[:2] for condition in builder.conditions]
+        """Whether the first condition names the row, as `_by_key` has it."""
+        return bool(builder.conditions) and builder.conditions[0][:2] == (key_of(self.row).record_name, "=")
 
     def _statement(self, key: object, build: Callable[[], Any], *, by_key: bool = False) -> Statement:
         statement = self._statements.get(key)
