@@ -1,6 +1,11 @@
 from .async_store import AsyncStore as AsyncStore
 from .async_store import AsyncTransaction as AsyncTransaction
 from .backend import Database as Database
+from .bulk import Columns as Columns
+from .bulk import Given as Given
+from .bulk import Rounded as Rounded
+from .bulk import Written as Written
+from .bulk import rounded as rounded
 from .clock import clock_set_to as clock_set_to
 from .clock import utc_now as utc_now
 from .comparison import ABSENT as ABSENT

@@ -284,6 +284,25 @@ class Database(peewee.Database):
         """Executes one statement and returns how many rows it changed."""
         return self.run(sql, parameters, read_count)
 
+    def feed(self, sql: str, rows: Any) -> None:
+        """Executes a statement that takes many rows, inside a transaction.
+
+        SQLite takes tuples, for an INSERT with one `?` per value; PostgreSQL the text of a `COPY ... FROM STDIN`.
+        """
+        connection = self._bound_connection()
+        if connection is None:
+            raise TransactionError("many rows are written inside a transaction, to be stored all or none")
+        try:
+            self._feed(connection.cursor(), sql, rows)
+            return
+        except self.driver_errors as error:
+            failure = error
+        # Out here, for the reason that `_run_on` has.
+        self.raise_translated(failure, connection)
+
+    @abstractmethod
+    def _feed(self, cursor: Cursor, sql: str, rows: Any) -> None: ...
+
     def execute_sql(self, sql: str, params: Sequence[Any] | None = None) -> Cursor:
         """Peewee's way in. Returns a cursor whose rows stay readable after the connection went back to the pool."""
         return self.run(sql, params or (), _FetchedCursor)

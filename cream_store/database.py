@@ -128,8 +128,11 @@ def with_transaction(
     transaction it runs once, in a savepoint: only the outermost transaction can be repeated.
     """
     database = get_db() if database is None else database
-    if database.in_transaction():
-        retries = 0
+    return repeated(function, database, retries=0 if database.in_transaction() else retries, snapshot=snapshot)
+
+
+def repeated(function: Callable[[], T], database: Database, *, retries: int, snapshot: bool = False) -> T:
+    """Runs a function in a transaction or savepoint, and again after what a repetition may cure."""
     for attempt in range(retries + 1):
         transaction = database.transaction(snapshot=snapshot)
         try:

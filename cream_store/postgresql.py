@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Sequence
+from io import BytesIO
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from cream_store.url import Kind, mask_password, without_secrets
 _IDLE = psycopg2.extensions.TRANSACTION_STATUS_IDLE
 _IN_TRANSACTION = psycopg2.extensions.TRANSACTION_STATUS_INTRANS
 _IN_ERROR = psycopg2.extensions.TRANSACTION_STATUS_INERROR
+_COPIED_AT_ONCE = 1 << 18  # bytes that go to the server in one message
 
 
 class _Session(psycopg2.extensions.connection):
@@ -137,6 +139,9 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
         except psycopg2.Error:
             return False
         return True
+
+    def _feed(self, cursor: Cursor, sql: str, rows: Any) -> None:
+        cursor.copy_expert(sql, BytesIO(rows), _COPIED_AT_ONCE)
 
     def interrupt(self, connection: Connection) -> None:
         if not connection.closed:

@@ -14,11 +14,13 @@ For these methods `TableAccess` has the tools: conditional updates, state change
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, is_typeddict
 
-from cream_store.database import transactional
+from cream_store.bulk import Given, Written
+from cream_store.bulk import merging as bulk
+from cream_store.bulk.given import Reader
 from cream_store.errors import InvalidDataError
 from cream_store.queries import (
     KeysetPage,
@@ -31,7 +33,7 @@ from cream_store.queries import (
 )
 from cream_store.records import Record
 from cream_store.row import key_of, table_of
-from cream_store.table_access import Key, TableAccess, chunks, type_arguments
+from cream_store.table_access import Key, TableAccess, type_arguments
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,32 +92,31 @@ class Repository(TableAccess[R], Generic[R, F, C]):
         self._guard(record)
         return self._insert([record])[0]
 
-    @transactional
-    def create_many(self, records: Iterable[R]) -> list[R]:
-        """Stores new records, all or none, and returns them as stored, in the same order."""
-        stored: list[R] = []
-        for chunk in chunks(self._guarded(records)):
-            stored += self._insert(chunk)
-        return stored
+    def create_many(self, records: Given[R]) -> list[R]:
+        """Stores new records, all or none, and returns them as stored, in the same order.
+
+        Takes what `upsert_many` takes.
+        """
+        return bulk.create(self, records)
 
     def upsert(self, record: R) -> R:
         """Stores a record, over the one with the same key if there is one. Returns it as stored."""
         self._guard(record)
         return self._insert([self._stamped(record)], over_stored=True)[0]
 
-    @transactional
-    def upsert_many(self, records: Iterable[R]) -> int:
-        """Upserts all records or none; of several with the same key, the last wins. Returns how many were given."""
-        given = 0
-        latest: dict[tuple[Any, ...], R] = {}
-        for record in self._guarded(records):
-            given += 1
-            key = tuple(column.db_value(getattr(record, column.record_name)) for column in self._conflict_columns())
-            latest[key if None not in key else (*key, given)] = self._stamped(record)  # NULL meets no stored row
-        # In the order of the keys, so that two writers of the same rows queue instead of locking each other out.
-        for chunk in chunks(latest[key] for key in sorted(latest, key=repr)):
-            self._insert(chunk, over_stored=True)
-        return given
+    def upsert_many(self, records: Given[R]) -> Written:
+        """Upserts all records or none; of several with the same key, the last wins. Returns how many were given.
+
+        Takes records, dicts with the record's fields, or a table of Arrow, pandas or polars with a column for each
+        field (extra `arrow`); what has a default may be left out. Any number of records that an iterator gives costs
+        the memory of some thousand. Raises InvalidDataError, with the position of the record counted from 1, for what
+        can't be stored exactly: see `rounded`.
+        """
+        return bulk.upsert(self, records)
+
+    def _records(self, given: Given[R]) -> Iterator[R]:
+        """What is given for a bulk write as records, each of them checked, for rules that have to see them."""
+        return Reader(self).records(given)
 
     def find_by_id(self, id: Key) -> R | None:
         """The record with that key, or None."""

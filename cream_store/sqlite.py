@@ -121,6 +121,9 @@ class SqliteDatabase(Database, peewee.SqliteDatabase):
                 connection.execute("ROLLBACK")
         return not connection.in_transaction
 
+    def _feed(self, cursor: Cursor, sql: str, rows: Any) -> None:
+        cursor.executemany(sql, rows)
+
     def interrupt(self, connection: Connection) -> None:
         connection.interrupt()
 

@@ -52,6 +52,10 @@ class Column(peewee.Field):
         """A value for tests that the column can hold: another one for each number, if there are so many."""
         return self.value_type()
 
+    def as_column(self) -> Column:
+        """The column itself; of a foreign key, what the referenced column would be in its place."""
+        return self
+
     def encode(self, value: Any) -> Any:
         """What both drivers are given for a value that is not None. Raises InvalidDataError for an impossible one."""
         raise NotImplementedError

@@ -99,22 +99,22 @@ class ForeignKey(peewee.ForeignKeyField):
 
     def sort_key(self, value: peewee.ColumnBase) -> peewee.ColumnBase:
         """What the column's values are sorted by: those of the referenced one."""
-        return self._own().sort_key(value)
+        return self.as_column().sort_key(value)
 
     def encode(self, value: Any) -> Any:
-        return self._own().encode(value)
+        return self.as_column().encode(value)
 
     def encoder(self, kind: Kind) -> Callable[[Any], Any]:
-        return self._own().encoder(kind)
+        return self.as_column().encoder(kind)
 
     def decoder(self, kind: Kind) -> Decoder | None:
-        return self._own().decoder(kind)
+        return self.as_column().decoder(kind)
 
     def refuse(self, reason: str) -> NoReturn:
         """Raises the InvalidDataError that names the column."""
-        self._own().refuse(reason)
+        self.as_column().refuse(reason)
 
-    def _own(self) -> Column:
+    def as_column(self) -> Column:
         """A column of the referenced type that belongs to this table, so that errors name the right one."""
         column: Column = self.rel_field.clone()
         column.model, column.column_name, column.null = self.model, self.column_name, self.null

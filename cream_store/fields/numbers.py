@@ -96,7 +96,7 @@ class NumericField(Column):
         return Decimal(1) if self.scale else 1
 
     def encode(self, value: Any) -> str:
-        return str(self._quantized(value))
+        return str(self.exact(value))
 
     def rounded(self, value: Decimal) -> Decimal | None:
         """A finite number, rounded half-even to the column's scale; None when it is too large for the column."""
@@ -105,7 +105,8 @@ class NumericField(Column):
         except InvalidOperation:
             return None
 
-    def _quantized(self, value: Any) -> Decimal:
+    def exact(self, value: Any) -> Decimal:
+        """The number with all decimals of the column. Raises InvalidDataError for one that the column can't hold."""
         if isinstance(value, int) and not isinstance(value, bool):
             value = Decimal(value)
         elif not isinstance(value, Decimal):
@@ -124,7 +125,7 @@ class NumericField(Column):
             return super().encoder(kind)
 
         def encode(value: Any) -> str:
-            number = self._quantized(value)
+            number = self.exact(value)
             if not self._is_exact_on_sqlite(number):
                 self.refuse(f"{value} has more digits than SQLite can store exactly")
             return str(number)

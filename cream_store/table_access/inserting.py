@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, NoReturn, TypeVar
 
 import peewee
 from peewee import EXCLUDED, SQL, fn
@@ -18,6 +18,7 @@ from cream_store.statement import Param
 from cream_store.table_access.table import Table
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 
 class Inserting(Table[R]):
@@ -80,8 +81,7 @@ class Inserting(Table[R]):
         numbered = numbers == {True}
         stored = self._write(records, numbered=numbered, over_stored=over_stored, only=only, computed=computed)
         if len(stored) < len(records):
-            table = table_of(self.row)
-            raise self.overwrite_error(f"{table}: {self.overwrite_refusal}", table=table)
+            self._refuse_overwrite()
         return self._in_order_of(records, stored, numbered)
 
     def _insert_if_absent(self, record: R) -> R | None:
@@ -132,8 +132,8 @@ class Inserting(Table[R]):
         self,
         insert: Any,
         columns: Mapping[str, StoredColumn],
-        only: tuple[str, ...] | None,
-        computed: Mapping[str, peewee.Node],
+        only: tuple[str, ...] | None = None,
+        computed: Mapping[str, peewee.Node] | None = None,
     ) -> Any:
         """The INSERT, with what it does where a stored row has the same key."""
         target = self._conflict_columns()
@@ -144,7 +144,7 @@ class Inserting(Table[R]):
             for name in written
             if name in self.filled_on_conflict
         }
-        expressions = {**filled, **computed}
+        expressions = {**filled, **(computed or {})}
         return insert.on_conflict(
             conflict_target=target,
             # Without a column to write, the statement would not return the stored row.
@@ -166,6 +166,10 @@ class Inserting(Table[R]):
         self._guard(record)
         moved = (self.moved_on_update,) if (changes or computed) and self.moved_on_update in self._columns else ()
         return self._insert([record], over_stored=True, only=(*changes, *moved), computed=computed)[0]
+
+    def _refuse_overwrite(self) -> NoReturn:
+        table = table_of(self.row)
+        raise self.overwrite_error(f"{table}: {self.overwrite_refusal}", table=table)
 
     def _may_overwrite(self) -> Any:
         """The condition on a stored row's columns and the new one's, `EXCLUDED`, for an upsert; None for always."""
@@ -198,7 +202,7 @@ class Inserting(Table[R]):
 _CHUNK_SIZES: Final = (100, 10, 1)
 
 
-def chunks(records: Iterable[R]) -> Iterator[list[R]]:
+def chunks(records: Iterable[T]) -> Iterator[list[T]]:
     """Records in groups of few different sizes, so that few statements serve any number."""
     records = iter(records)
     while group := list(itertools.islice(records, _CHUNK_SIZES[0])):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Final, NoReturn, TypedDict
 from uuid import UUID
@@ -11,6 +11,7 @@ from cream_store import (
     ConstraintViolationError,
     Environment,
     EnvironmentField,
+    Given,
     QueryBuilder,
     Record,
     Repository,
@@ -143,7 +144,7 @@ class AuditLogRepository(Repository[AuditLogEntry, AuditLogFilters, AuditLogChan
         """Refused: it could replace an entry. Use `create`."""
         _refuse()
 
-    def upsert_many(self, records: Iterable[AuditLogEntry]) -> NoReturn:
+    def upsert_many(self, records: Given[AuditLogEntry]) -> NoReturn:
         """Refused: it could replace entries. Use `create_many`."""
         _refuse()
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from cream_plugins.auth.users import UserRow, UsersRepository
 from cream_store import (
     ForeignKey,
+    Given,
     QueryBuilder,
     Record,
     Repository,
@@ -16,6 +17,7 @@ from cream_store import (
     Secret,
     SecretField,
     UUIDv7Field,
+    Written,
     field,
     index,
     new_id,
@@ -97,10 +99,25 @@ class TwoFactorRepository(Repository[TwoFactor, TwoFactorFilters, TwoFactorChang
         return super()._delete(query().exactly("user_id", user_id)) > 0
 
     @transactional
-    def _insert(self, records: Sequence[TwoFactor], **how: Any) -> list[TwoFactor]:
-        for factor in records:
+    def create_many(self, records: Given[TwoFactor]) -> list[TwoFactor]:
+        """Gives users second factors, all or none, and returns them as stored, in the same order."""
+        return super().create_many(self._flagged(records))
+
+    @transactional
+    def upsert_many(self, records: Given[TwoFactor]) -> Written:
+        """Gives users second factors, or other ones instead, all or none; of several of one user, the last counts."""
+        return super().upsert_many(self._flagged(records))
+
+    def _flagged(self, records: Given[TwoFactor]) -> list[TwoFactor]:
+        """The records, whose users are said to have a second factor."""
+        factors = list(self._records(records))
+        for factor in factors:
             UsersRepository(self.database)._flag_two_factor(factor.user_id, True)
-        return super()._insert(records, **how)
+        return factors
+
+    @transactional
+    def _insert(self, records: Sequence[TwoFactor], **how: Any) -> list[TwoFactor]:
+        return super()._insert(self._flagged(records), **how)
 
     @transactional
     def _delete(self, builder: QueryBuilder) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +14,7 @@ from cream_store import (
     Difference,
     DuplicateKeyError,
     Environment,
+    Given,
     InvalidDataError,
     NotFoundError,
     QueryBuilder,
@@ -122,15 +123,15 @@ class WorkflowRepository(Repository[W, F, C]):
         return stored
 
     @transactional
-    def create_many(self, records: Iterable[W]) -> list[W]:
+    def create_many(self, records: Given[W]) -> list[W]:
         """Stores new configurations, all or none, each as `create` does."""
-        return [self.create(record) for record in records]
+        return [self.create(record) for record in self._records(records)]
 
     def upsert(self, record: W) -> NoReturn:
         """Raises ConstraintViolationError: what an environment ran with is never overwritten."""
         self._refuse_overwriting()
 
-    def upsert_many(self, records: Iterable[W]) -> NoReturn:
+    def upsert_many(self, records: Given[W]) -> NoReturn:
         """Raises ConstraintViolationError, as `upsert` does."""
         self._refuse_overwriting()
 

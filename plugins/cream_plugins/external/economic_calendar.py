@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -16,6 +16,7 @@ from cream_plugins.external.columns import CLOCK_TIME, ClockTimeField, DateTextF
 from cream_plugins.external.retention import hours_before
 from cream_store import (
     ChoiceField,
+    Given,
     IntegerField,
     Record,
     Repository,
@@ -23,6 +24,7 @@ from cream_store import (
     TextField,
     TimestampField,
     UUIDv7Field,
+    Written,
     field,
     index,
     new_id,
@@ -168,7 +170,7 @@ class EconomicCalendarRepository(Repository[EconomicCalendarEvent, EconomicCalen
         within = query().at_least("release_date", start_date).at_most("release_date", end_date)
         return self.find(within.one_of("impact", impact).equals("country", country).limit(limit))
 
-    def upsert_events(self, events: Iterable[EconomicCalendarEvent], *, overwrite_nulls: bool = False) -> int:
+    def upsert_events(self, events: Given[EconomicCalendarEvent], *, overwrite_nulls: bool = False) -> Written:
         """Stores all releases or none, over those with the same id and day; of several such, the last wins.
 
         What the new one does not know of `actual`, `previous`, `forecast` and `unit` stays, unless `overwrite_nulls`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -17,6 +17,7 @@ from cream_plugins.external.retention import days_ago, hours_before
 from cream_store import (
     ChoiceField,
     EnumField,
+    Given,
     IntegerField,
     InvalidDataError,
     JSONField,
@@ -202,12 +203,12 @@ class ExternalEventsRepository(Repository[ExternalEvent, ExternalEventFilters, E
     }
 
     @transactional
-    def create_many(self, records: Iterable[ExternalEvent]) -> int:  # type: ignore[override]  # less those known
+    def create_many(self, records: Given[ExternalEvent]) -> int:  # type: ignore[override]  # less those known
         """Stores all events or none, less those that are stored already, and returns how many are new.
 
         Events of one source, moment and original content are the same one.
         """
-        new = {_identity(event): event for event in reversed(list(self._guarded(records)))}
+        new = {_identity(event): event for event in reversed(list(self._records(records)))}
         if not new:
             return 0
         # No key forbids a second one, so those who store many take turns.

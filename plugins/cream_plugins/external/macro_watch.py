@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -16,6 +16,7 @@ from cream_plugins.external.newspapers import MorningNewspaper, MorningNewspaper
 from cream_plugins.external.retention import days_ago
 from cream_store import (
     EnumField,
+    Given,
     JSONField,
     QueryBuilder,
     Record,
@@ -160,7 +161,7 @@ class MacroWatchRepository(Repository[MacroWatchEntry, MacroWatchFilters, MacroW
         """Stores an entry. Raises DuplicateKeyError when its id is taken."""
         return self.create(entry)
 
-    def save_entries(self, entries: Iterable[MacroWatchEntry]) -> int:
+    def save_entries(self, entries: Given[MacroWatchEntry]) -> int:
         """Stores all entries or none, and returns how many they were."""
         return len(self.create_many(entries))
 

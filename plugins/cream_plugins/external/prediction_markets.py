@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -29,6 +29,7 @@ from cream_plugins.external.prediction_signals import (
 from cream_plugins.external.retention import days_ago
 from cream_store import (
     EnumField,
+    Given,
     JSONField,
     Record,
     Repository,
@@ -202,7 +203,7 @@ class PredictionMarketsRepository(Repository[MarketSnapshot, SnapshotFilters, Sn
         """Stores a snapshot."""
         return self.create(snapshot)
 
-    def save_snapshots(self, snapshots: Iterable[MarketSnapshot]) -> int:
+    def save_snapshots(self, snapshots: Given[MarketSnapshot]) -> int:
         """Stores all snapshots or none, and returns how many they were."""
         return len(self.create_many(snapshots))
 

@@ -6,7 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from cream_store import InvalidDataError, Page, QueryBuilder, Record, Repository, query, transactional, utc_now
+from cream_store import (
+    Given,
+    InvalidDataError,
+    Page,
+    QueryBuilder,
+    Record,
+    Repository,
+    Written,
+    query,
+    transactional,
+    utc_now,
+)
 from cream_store.repository import FilterRule
 from cream_store.table_access import chunks
 
@@ -37,6 +48,10 @@ F = TypeVar("F", bound=Mapping[str, object])
 C = TypeVar("C", bound=Mapping[str, object])
 
 
+def _ids(records: Iterable[Any]) -> set[str]:
+    return {str(record.id) for record in records}
+
+
 class DailyRepository(Repository[R, F, C], Generic[R, F, C]):
     """Indicators of which a symbol has one row a day.
 
@@ -46,6 +61,8 @@ class DailyRepository(Repository[R, F, C], Generic[R, F, C]):
 
     day: ClassVar[str] = "date"
     """The column with the day."""
+    has_rules_for_writing: ClassVar[bool] = False
+    """Whether what an upsert writes over a stored row depends on the record, or on the row."""
 
     # Writing
 
@@ -55,16 +72,21 @@ class DailyRepository(Repository[R, F, C], Generic[R, F, C]):
         record = self._stamped(record)
         return self._store([record], self._written(record, merge))[0]
 
-    def upsert_many(self, records: Iterable[R]) -> int:
+    def upsert_many(self, records: Given[R]) -> Written:
         """Upserts all records or none; of several with the same key, the last wins. Returns how many were given."""
         return self.bulk_upsert(records)
 
-    @transactional
-    def bulk_upsert(self, inputs: Iterable[R], *, merge: bool = False) -> int:
+    def bulk_upsert(self, inputs: Given[R], *, merge: bool = False) -> Written:
         """Upserts all records or none; of several with the same key, the last wins. Returns how many were given."""
+        if merge or self.has_rules_for_writing:
+            return self._upsert_each(inputs, merge)
+        return super().upsert_many(inputs)
+
+    @transactional
+    def _upsert_each(self, inputs: Given[R], merge: bool) -> Written:
         given = 0
         latest: dict[tuple[Any, ...], R] = {}
-        for record in self._guarded(inputs):
+        for record in self._records(inputs):
             given += 1
             key = tuple(column.db_value(getattr(record, column.record_name)) for column in self._conflict_columns())
             earlier = latest.get(key, record)
@@ -73,10 +95,13 @@ class DailyRepository(Repository[R, F, C], Generic[R, F, C]):
         for key in sorted(latest):  # so that two writers of the same rows queue instead of locking each other out
             record = self._stamped(latest[key])
             alike.setdefault(self._written(record, merge), []).append(record)
+        inserted = 0
         for written, records in alike.items():
             for chunk in chunks(records):
-                self._store(chunk, written)
-        return given
+                ids = _ids(chunk)
+                known = _ids(self.find(query().one_of("id", ids)))
+                inserted += len((ids - known) & _ids(self._store(chunk, written)))  # a row that was there keeps its id
+        return Written(given, inserted, len(latest) - inserted)
 
     def _written(self, record: R, merge: bool) -> tuple[str, ...]:
         """The columns that an upsert of the record writes over a stored one."""

@@ -13,6 +13,7 @@ from peewee import SQL, fn
 
 from cream_store import (
     UNSET,
+    Given,
     InvalidDataError,
     NumericField,
     Param,
@@ -24,6 +25,7 @@ from cream_store import (
     TimestampField,
     Unset,
     UUIDv7Field,
+    Written,
     field,
     index,
     new_id,
@@ -153,13 +155,13 @@ class OptionsIndicatorsCacheRepository(
         expires_at = entry.expires_at if ttl_minutes is UNSET else _after(now, ttl_minutes)
         return self.upsert(entry.replace(timestamp=now, expires_at=expires_at))
 
-    def bulk_set(self, inputs: Iterable[OptionsIndicatorsCacheEntry]) -> int:
+    def bulk_set(self, inputs: Given[OptionsIndicatorsCacheEntry]) -> Written:
         """Stores all entries or none as taken now, each valid until its own `expires_at`; of a symbol the last wins.
 
         Returns how many were given.
         """
         now = utc_now()
-        return self.upsert_many(entry.replace(timestamp=now) for entry in self._guarded(inputs))
+        return self.upsert_many(entry.replace(timestamp=now) for entry in self._records(inputs))
 
     def refresh(self, symbol: str, ttl_minutes: TimeToLive = DEFAULT_MINUTES, *, allow_expired: bool = False) -> bool:
         """Has a valid entry expire that long from now; False when there is none.

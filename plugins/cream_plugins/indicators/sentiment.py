@@ -119,6 +119,7 @@ class SentimentRepository(MeasuredRepository[SentimentIndicators, SentimentFilte
         "computed_at_lte": until("computed_at"),
     }
     conflict_target = ("symbol", "date")
+    has_rules_for_writing = True
     stamped_on_upsert = ("computed_at",)
 
     def find_latest_for_symbols(

@@ -114,6 +114,7 @@ class ShortInterestRepository(MeasuredRepository[ShortInterestIndicators, ShortI
         "fetched_at_lte": until("fetched_at"),
     }
     conflict_target = ("symbol", "settlement_date")
+    has_rules_for_writing = True
     stamped_on_upsert = ("fetched_at",)
 
     def find_by_symbol_and_date(self, symbol: str, settlement_date: Day) -> ShortInterestIndicators | None:

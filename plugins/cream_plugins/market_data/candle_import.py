@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -12,12 +12,12 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final
 
-from cream_plugins.market_data.candles import CandleRow, CandlesRepository
-from cream_plugins.market_data.price_files import open_prices, replacing
+from cream_plugins.market_data.candles import Candle, CandleRow, CandlesRepository
+from cream_plugins.market_data.price_files import PriceFile, open_prices, replacing
 from cream_plugins.market_data.price_lines import CandleReader
-from cream_plugins.market_data.series import series_of
 from cream_plugins.market_data.timeframe import Timeframe
-from cream_store import Database, InvalidDataError, with_transaction
+from cream_store import Columns, Database, InvalidDataError, with_transaction
+from cream_store.row import columns_of
 
 BAD_LINES_NAMED: Final = 10
 """Bad lines that are named with their reason; more are only counted."""
@@ -72,47 +72,67 @@ def import_candles(
                 reader = CandleReader(prices.header, symbol, timeframe, provider, zone, rounds=rounds)
             except InvalidDataError as error:
                 raise InvalidDataError(f"{path}: {error}") from error
-            bad = _BadLines(prices.header, rejects_file)
-            line_count, stored = 0, 0
-            span: list[datetime] = []
-            lines = prices.lines()
-            while part := list(islice(lines, _LINES_AT_ONCE)):
-                line_count += len(part)
-                good = []
-                for number, line in part:
-                    try:
-                        good.append(reader.candle(line))
-                    except InvalidDataError as error:
-                        bad.add(number, line, error.message.removeprefix("candles."))
-                if good and (rejects or not bad.count):
-                    stored += candles.bulk_upsert(good)
-                    times = [*span, *(candle.timestamp for candle in good)]
-                    span = [min(times), max(times)]
-                progress(prices.done, prices.total)
-        if not line_count:
-            raise InvalidDataError(f"{path}: no prices")
-        if bad.count and not rejects:
-            raise InvalidDataError(
-                f"{path}: {bad.count:,} of {line_count:,} lines can't be stored, so nothing was:\n{bad.described()}"
-            )
-        inserted = candles.count_of(
-            series_of(CandleRow, symbol, timeframe).equals("created_at", reader.created_at)  # kept where replaced
-        )
+            lines = _Lines(path, prices, reader, _BadLines(prices.header, rejects_file), progress)
+            written = candles.bulk_upsert(lines.candles())
         return CandleImport(
             symbol=CandleRow.symbol.encode(symbol),
             timeframe=timeframe,
-            lines=line_count,
-            inserted=inserted,
-            replaced=stored - inserted,
-            rejected=bad.count,
-            bad_lines=tuple(bad.named),
-            first=span[0] if span else None,
-            last=span[1] if span else None,
+            lines=lines.count,
+            inserted=written.inserted,
+            replaced=written - written.inserted,
+            rejected=lines.bad.count,
+            bad_lines=tuple(lines.bad.named),
+            first=lines.first,
+            last=lines.last,
             seconds=time.perf_counter() - started,
         )
 
     with replacing(rejects) as temporary:
         return with_transaction(lambda: load(temporary), database)
+
+
+class _Lines:
+    """The lines of a file, on their way to the table."""
+
+    def __init__(self, path: Path, prices: PriceFile, reader: CandleReader, bad: _BadLines, progress: Progress) -> None:
+        self._path, self._prices, self._reader, self._progress = path, prices, reader, progress
+        self.bad = bad
+        self.count = 0
+        self.first: datetime | None = None
+        self.last: datetime | None = None
+
+    def candles(self) -> Iterator[Columns]:
+        """The candles of the good lines. Raises InvalidDataError at the end if bad ones are not allowed."""
+        lines = self._prices.lines()
+        while part := list(islice(lines, _LINES_AT_ONCE)):
+            self.count += len(part)
+            good = self._reader.candles([line for _, line in part])
+            if good is None:
+                good = _columns_of(list(self._good_ones(part)))
+            times = good["timestamp"]
+            if times and (self.bad.has_file or not self.bad.count):
+                self.first = min(times) if self.first is None else min(self.first, *times)
+                self.last = max(times) if self.last is None else max(self.last, *times)
+                yield good
+            self._progress(self._prices.done, self._prices.total)
+        if not self.count:
+            raise InvalidDataError(f"{self._path}: no prices")
+        if self.bad.count and not self.bad.has_file:
+            raise InvalidDataError(
+                f"{self._path}: {self.bad.count:,} of {self.count:,} lines can't be stored, so nothing was:\n"
+                f"{self.bad.described()}"
+            )
+
+    def _good_ones(self, part: Iterable[tuple[int, Sequence[Any]]]) -> Iterator[Candle]:
+        for number, line in part:
+            try:
+                yield self._reader.candle(line)
+            except InvalidDataError as error:
+                self.bad.add(number, line, error.message.removeprefix("candles."))
+
+
+def _columns_of(candles: Sequence[Candle]) -> Columns:
+    return Columns((name, [getattr(candle, name) for candle in candles]) for name in columns_of(CandleRow))
 
 
 class _BadLines:
@@ -122,6 +142,7 @@ class _BadLines:
         # A file of rejects that was mended and is read again has these two columns already.
         self._positions = [i for i, name in enumerate(header) if name not in ("line", "reason")]
         self._writer = csv.writer(file) if file else None
+        self.has_file = file is not None
         self.count = 0
         self.named: list[str] = []
         if self._writer:

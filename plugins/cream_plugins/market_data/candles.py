@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final, Literal, TypedDict, get_args
@@ -14,6 +14,7 @@ from cream_plugins.market_data.timeframe import Timeframe
 from cream_store import (
     BooleanField,
     EnumField,
+    Given,
     IntegerField,
     InvalidDataError,
     JSONField,
@@ -28,6 +29,7 @@ from cream_store import (
     SymbolField,
     TextField,
     TimestampField,
+    Written,
     check,
     field,
     index,
@@ -167,7 +169,7 @@ class CandlesRepository(Repository[Candle, CandleFilters, CandleChanges]):
             return _AdjustedCandlesKept(self._database).upsert(candle)
         return super().upsert(candle)
 
-    def bulk_upsert(self, candles: Iterable[Candle], on_adjustment_mismatch: AdjustmentMismatch = "overwrite") -> int:
+    def bulk_upsert(self, candles: Given[Candle], on_adjustment_mismatch: AdjustmentMismatch = "overwrite") -> Written:
         """Upserts all candles or none; of several of the same bar, the last wins. Returns how many were given.
 
         With "reject", raises ConstraintViolationError when a raw bar would replace a stored split-adjusted one.

@@ -176,7 +176,9 @@ def _progress_bar(name: str) -> Iterator[Progress]:
 
     with ProgressBar(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total: bar.update(
+            task, completed=done, total=total, description=name if done < total else f"{name}: storing"
+        )
 
 
 def _described(file: Path, rejects: Path | None, done: CandleImport) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -14,6 +14,7 @@ from cream_store import (
     ConstraintViolationError,
     DayField,
     EnumField,
+    Given,
     NumericField,
     QueryBuilder,
     Record,
@@ -23,6 +24,7 @@ from cream_store import (
     SymbolField,
     TextField,
     TimestampField,
+    Written,
     field,
     index,
     query,
@@ -120,13 +122,13 @@ class CorporateActionsRepository(Repository[CorporateAction, CorporateActionFilt
     conflict_target = ("symbol", "action_type", "ex_date")
     overwrite_refusal = "another action of that type and ex-date, with another amount and other details, is stored"
 
-    def bulk_upsert(self, actions: Iterable[CorporateAction]) -> int:
+    def bulk_upsert(self, actions: Given[CorporateAction]) -> Written:
         """Upserts all actions or none; of several with the same key, the last wins. Returns how many were given."""
         return self.upsert_many(actions)
 
-    def upsert_many(self, records: Iterable[CorporateAction]) -> int:
+    def upsert_many(self, records: Given[CorporateAction]) -> Written:
         """Upserts all actions or none; of several with the same key, the last wins. Returns how many were given."""
-        given = list(self._guarded(records))
+        given = list(self._records(records))
         latest: dict[tuple[str, ...], CorporateAction] = {}
         for action in given:
             key = tuple(column.encode(getattr(action, column.record_name)) for column in self._conflict_columns())

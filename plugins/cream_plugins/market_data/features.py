@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final, TypedDict
@@ -13,6 +13,7 @@ from cream_plugins.market_data.series import series_of
 from cream_plugins.market_data.timeframe import Timeframe
 from cream_store import (
     EnumField,
+    Given,
     JSONField,
     NumericField,
     Param,
@@ -25,6 +26,7 @@ from cream_store import (
     SymbolField,
     TextField,
     TimestampField,
+    Written,
     check,
     field,
     first_moment,
@@ -140,7 +142,7 @@ class FeaturesRepository(Repository[Feature, FeatureFilters, FeatureChanges]):
     conflict_target = ("symbol", "timestamp", "timeframe", "indicator_name")
     stamped_on_upsert = ("computed_at",)
 
-    def bulk_upsert(self, features: Iterable[Feature]) -> int:
+    def bulk_upsert(self, features: Given[Feature]) -> Written:
         """Upserts all features or none; of several with the same key, the last wins. Returns how many were given."""
         return self.upsert_many(features)
 

@@ -6,14 +6,20 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, tzinfo
 from decimal import Decimal, InvalidOperation
+from operator import ge, le
 from typing import Any, Final
 
 from cream_plugins.market_data.candles import Candle, CandleRow
 from cream_plugins.market_data.timeframe import Timeframe
-from cream_store import InvalidDataError, NumericField, utc_now
+from cream_store import Columns, InvalidDataError, NumericField, utc_now
+from cream_store.bulk.encoding import exact_numbers
+from cream_store.row import columns_of
 
 _PRICES: Final = ("open", "high", "low", "close")
 _FLAGS: Final = ("adjusted", "split_adjusted", "dividend_adjusted")
+_EXACT: Final = {
+    name: exact_numbers(column) for name, column in columns_of(CandleRow).items() if isinstance(column, NumericField)
+}
 _WORDS: Final = {"true": True, "1": True, "false": False, "0": False}
 _TIMES: Final = (("timestamp",), ("datetime",), ("date", "time"), ("date",), ("time",), ("__index_level_0__",))
 """The columns that tell when a bar opens: the first of these that there are. The last is pandas's nameless index."""
@@ -77,15 +83,90 @@ class CandleReader:
         _refuse_impossible(candle)
         return candle
 
+    def candles(self, lines: Sequence[Sequence[Any]]) -> Columns | None:
+        """The candles that lines describe, or None when any line needs the closer look of `candle`.
+
+        It goes through the columns, which is many times as quick, and accepts no line that `candle` would not.
+        """
+        if set(map(len, lines)) != {self._width}:
+            return None
+        columns = [_all_stripped(values) for values in zip(*lines, strict=True)]
+        try:
+            fields = self._fields(columns)
+        except (InvalidDataError, ArithmeticError, LookupError, TypeError, ValueError):
+            return None
+        return fields if _are_possible(fields) else None
+
+    def _fields(self, columns: list[list[Any]]) -> Columns:
+        """The values of the candles' fields. Raises all kinds of errors."""
+        count = len(columns[0])
+        given = {name: columns[position] for name, position in self._positions.items()}
+        for name, wanted in (("symbol", self._symbol), ("timeframe", self._timeframe)):
+            for value in set(given.get(name, ())):
+                if value is not None and str(value).casefold() != wanted.casefold():
+                    raise ValueError
+        fields = Columns(
+            symbol=[self._symbol] * count,
+            timeframe=[self._timeframe] * count,
+            timestamp=self._timestamps([columns[position] for position in self._times]),
+            created_at=[self._created_at] * count,
+            provider=[self._provider] * count,
+        )
+        for name in (*_PRICES, "volume"):
+            if name in given:
+                fields[name] = self._numbers(name, given[name])
+        for name in ("vwap", "trade_count"):
+            if name in given:
+                present = iter(self._numbers(name, [value for value in given[name] if value is not None]))
+                fields[name] = [None if value is None else next(present) for value in given[name]]
+        for name in _FLAGS:
+            if name in given:
+                fields[name] = [value is not None and _WORDS[str(value).lower()] for value in given[name]]
+        if "quality_flags" in given:
+            fields["quality_flags"] = list(map(_list_of_texts, given["quality_flags"]))
+        if "provider" in given:
+            encoded = {name: CandleRow.provider.encode(str(name or self._provider)) for name in set(given["provider"])}
+            fields["provider"] = [encoded[name] for name in given["provider"]]
+        return fields
+
+    def _numbers(self, name: str, values: list[Any]) -> list[Any]:
+        column: Any = getattr(CandleRow, name)
+        texts = list(map(str, values))
+        if "_" in "".join(texts):
+            raise ValueError
+        numbers: list[Any] = list(map(Decimal, texts))
+        if isinstance(column, NumericField):
+            if self._rounds:
+                numbers = list(map(column.rounded, numbers))
+            numbers = _EXACT[name](numbers) or []
+        elif max((number.adjusted() for number in numbers), default=0) > 10 or any(n != int(n) for n in numbers):
+            raise ValueError
+        if len(numbers) < len(values):
+            raise ValueError
+        if column.value_type is int:
+            numbers = list(map(int, numbers))
+        if name == "trade_count":
+            list(map(column.encode, numbers))
+        return numbers
+
+    def _timestamps(self, columns: list[list[Any]]) -> list[datetime]:
+        values = (
+            columns[0] if len(columns) == 1 else [" ".join(map(str, parts)) for parts in zip(*columns, strict=True)]
+        )
+        moments = list(map(moment_of, values))
+        zones = {moment.tzinfo for moment in moments}
+        if zones == {UTC}:
+            return moments
+        if zones == {None} and self._zone is UTC:
+            return [moment.replace(tzinfo=UTC) for moment in moments]
+        return [moment.astimezone(UTC) if moment.tzinfo else _at_home(moment, self._zone) for moment in moments]
+
     def _value(self, name: str, line: Sequence[Any]) -> Any:
         """What stands in a column; None where it is blank or where there is no such column."""
         position = self._positions.get(name)
         if position is None:
             return None
-        value = line[position]
-        if isinstance(value, str):
-            value = value.strip()
-        return None if value == "" else value
+        return _stripped(line[position])
 
     def _refuse_other(self, name: str, line: Sequence[Any], wanted: str) -> None:
         value = self._value(name, line)
@@ -139,6 +220,29 @@ class CandleReader:
             return moment.astimezone(UTC) if moment.tzinfo else _at_home(moment, self._zone)
         except OverflowError:
             raise InvalidDataError(f"{moment} is outside the years 1 to 9999") from None
+
+
+def _stripped(value: Any) -> Any:
+    """A cell without surrounding space; None for a blank one."""
+    return (value.strip() or None) if isinstance(value, str) else value
+
+
+def _all_stripped(values: Sequence[Any]) -> list[Any]:
+    try:
+        stripped: list[Any] = list(map(str.strip, values))
+    except TypeError:  # not all are texts
+        return list(map(_stripped, values))
+    return [text or None for text in stripped] if "" in stripped else stripped
+
+
+def _are_possible(fields: Columns) -> bool:
+    """Whether the table's checks accept the candles."""
+    high, low = fields["high"], fields["low"]
+    return (
+        all(map(ge, high, low))
+        and all(all(map(ge, high, fields[name])) and all(map(le, low, fields[name])) for name in ("open", "close"))
+        and min(fields.get("volume", [0])) >= 0
+    )
 
 
 def _time_columns(names: list[str]) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
@@ -15,6 +15,7 @@ from cream_plugins.market_data.series import last_opening, series_of
 from cream_plugins.market_data.timeframe import Timeframe
 from cream_store import (
     EnumField,
+    Given,
     InvalidDataError,
     NumericField,
     Param,
@@ -26,6 +27,7 @@ from cream_store import (
     SymbolField,
     TextField,
     TimestampField,
+    Written,
     check,
     field,
     index,
@@ -179,7 +181,7 @@ class RegimeLabelsRepository(Repository[RegimeLabel, RegimeLabelFilters, RegimeL
     conflict_target = ("symbol", "timestamp", "timeframe")
     stamped_on_upsert = ("computed_at",)
 
-    def bulk_upsert(self, labels: Iterable[RegimeLabel]) -> int:
+    def bulk_upsert(self, labels: Given[RegimeLabel]) -> Written:
         """Upserts all labels or none; of several with the same key, the last wins. Returns how many were given."""
         return self.upsert_many(labels)
 

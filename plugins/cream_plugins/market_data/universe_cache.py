@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypedDict
 
 from cream_store import (
     ChoiceField,
+    Given,
     IntegerField,
     JSONField,
     QueryBuilder,
@@ -21,6 +22,7 @@ from cream_store import (
     TextField,
     TimestampField,
     TransactionError,
+    Written,
     field,
     index,
     query,
@@ -144,7 +146,7 @@ class UniverseCacheRepository(Repository[UniverseCacheEntry, UniverseCacheFilter
         """Stores the entry of a source as of now, over the stored one, and returns it."""
         return self.upsert(cache)
 
-    def bulk_upsert(self, entries: Iterable[UniverseCacheEntry]) -> int:
+    def bulk_upsert(self, entries: Given[UniverseCacheEntry]) -> Written:
         """Stores all entries or none; of several of one source, the last wins. Returns how many were given."""
         return self.upsert_many(entries)
 

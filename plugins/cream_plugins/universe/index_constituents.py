@@ -16,6 +16,7 @@ from cream_plugins.universe.moments import end_of, moment_of
 from cream_store import (
     ConstraintViolationError,
     DayField,
+    Given,
     NotFoundError,
     NumericField,
     Param,
@@ -28,6 +29,7 @@ from cream_store import (
     SymbolField,
     TextField,
     TimestampField,
+    Written,
     field,
     index,
     query,
@@ -160,7 +162,7 @@ class IndexConstituentsRepository(Repository[IndexConstituent, IndexConstituentF
         return stored
 
     @transactional
-    def create_many(self, records: Iterable[IndexConstituent]) -> list[IndexConstituent]:
+    def create_many(self, records: Given[IndexConstituent]) -> list[IndexConstituent]:
         """Stores new memberships, all or none, and returns them as stored, in the same order."""
         stored = super().create_many(records)
         self._refuse_overlaps(stored)
@@ -178,18 +180,18 @@ class IndexConstituentsRepository(Repository[IndexConstituent, IndexConstituentF
         return stored
 
     @transactional
-    def upsert_many(self, records: Iterable[IndexConstituent]) -> int:
+    def upsert_many(self, records: Given[IndexConstituent]) -> Written:
         """Upserts all memberships or none; of several with the same key, the last wins. Returns how many were given."""
-        written = list(records)
-        given = super().upsert_many(written)
-        self._refuse_overlaps(written)
-        return given
+        given = list(self._records(records))
+        written = super().upsert_many(given)
+        self._refuse_overlaps(given)
+        return written
 
-    def bulk_upsert(self, constituents: Iterable[IndexConstituent]) -> int:
+    def bulk_upsert(self, constituents: Given[IndexConstituent]) -> Written:
         """Upserts all memberships or none; of several with the same key, the last wins. Returns how many were given."""
         return self.upsert_many(constituents)
 
-    def bulk_insert(self, constituents: Iterable[IndexConstituent]) -> int:
+    def bulk_insert(self, constituents: Given[IndexConstituent]) -> Written:
         """The same as `bulk_upsert`, under its older name."""
         return self.upsert_many(constituents)
 

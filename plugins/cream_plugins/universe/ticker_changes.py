@@ -15,6 +15,7 @@ from cream_plugins.universe.moments import moment_of
 from cream_store import (
     DayField,
     EnumField,
+    Given,
     InvalidDataError,
     NumericField,
     Param,
@@ -26,6 +27,7 @@ from cream_store import (
     SymbolField,
     TextField,
     TimestampField,
+    Written,
     field,
     index,
     query,
@@ -129,7 +131,7 @@ class TickerChangesRepository(Repository[TickerChange, TickerChangeFilters, Tick
         """Stores a change, unless there is one with the same names and day: that stays as it is. Whether it did."""
         return self._insert_if_absent(change) is not None
 
-    def bulk_upsert(self, changes: Iterable[TickerChange]) -> int:
+    def bulk_upsert(self, changes: Given[TickerChange]) -> Written:
         """Upserts all changes or none; of several with the same key, the last wins. Returns how many were given."""
         return self.upsert_many(changes)
 

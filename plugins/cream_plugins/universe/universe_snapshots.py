@@ -11,6 +11,7 @@ from cream_plugins.universe.index_id import IndexId, IndexIdField, of_index
 from cream_plugins.universe.moments import moment_of
 from cream_store import (
     DayField,
+    Given,
     IntegerField,
     QueryBuilder,
     Record,
@@ -20,6 +21,7 @@ from cream_store import (
     SymbolsField,
     TextField,
     TimestampField,
+    Written,
     field,
     index,
     query,
@@ -132,7 +134,7 @@ class UniverseSnapshotsRepository(Repository[UniverseSnapshot, UniverseSnapshotF
         )
         return SavedSnapshot(**self.upsert(snapshot).as_dict(), replaced=replaced)
 
-    def bulk_upsert(self, snapshots: Iterable[UniverseSnapshot]) -> int:
+    def bulk_upsert(self, snapshots: Given[UniverseSnapshot]) -> Written:
         """Upserts all snapshots or none; of several with the same key, the last wins. Returns how many were given."""
         return self.upsert_many(snapshots)
 
