@@ -297,14 +297,18 @@ class _NewRows:
             return
         last = self._database.fetch_all(f'SELECT max(rowid) FROM "{self._name}"')[0][0] or 0
         # A new row comes behind the last one, unless it has a number of its own.
-        self._where = "" if has_numbers or last == _LARGEST_ROWID else f" WHERE rowid > {last}"
-        self._before = 0 if self._where else self.count_all()
+        self._last = None if has_numbers or last == _LARGEST_ROWID else last
+        self._before = self._count() if self._last is None else 0
 
     def count(self) -> int:
-        return self.count_all() - self._before
+        return self._count() - self._before
 
-    def count_all(self) -> int:
-        count: int = self._database.fetch_all(f'SELECT count(*) FROM "{self._name}"{self._where}')[0][0]
+    def _count(self) -> int:
+        counting: str = f'SELECT count(*) FROM "{self._name}"'
+        parameters: tuple[int, ...] = ()
+        if self._last is not None:
+            counting, parameters = f"{counting} WHERE rowid > ?", (self._last,)
+        count: int = self._database.fetch_all(counting, parameters)[0][0]
         return count
 
 
