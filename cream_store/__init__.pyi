@@ -35,6 +35,7 @@ from .errors import QueryError as QueryError
 from .errors import RepositoryError as RepositoryError
 from .errors import RetryableTransactionError as RetryableTransactionError
 from .errors import SchemaError as SchemaError
+from .errors import StatementCancelledError as StatementCancelledError
 from .errors import StoreError as StoreError
 from .errors import TransactionError as TransactionError
 from .fields import BigIntegerField as BigIntegerField

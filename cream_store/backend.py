@@ -328,6 +328,18 @@ class Database(peewee.Database):
         return Transaction(self, snapshot=False)
 
     @abstractmethod
+    def read_only(self, seconds: float) -> AbstractContextManager[None]:
+        """A transaction that sees one state of the database and can't write; not inside another one.
+
+        A statement that takes longer than `seconds` raises StatementCancelledError; SQLite gives that time to all of
+        the transaction's statements together.
+        """
+
+    def _refuse_nesting(self) -> None:
+        if self.in_transaction():
+            raise TransactionError("a read-only transaction can't be part of another one, which may write")
+
+    @abstractmethod
     def _begin_statement(self, snapshot: bool) -> str: ...
 
     @abstractmethod

@@ -103,6 +103,10 @@ class QueryError(RepositoryError):
     code = "QUERY_ERROR"
 
 
+class StatementCancelledError(QueryError):
+    """A statement was ended before it was done: it took longer than it may, or an operator cancelled it."""
+
+
 class TransactionError(RepositoryError):
     """The transaction can't go on: a deadlock, a serialization failure, a lock not granted in time."""
 

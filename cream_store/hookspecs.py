@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cream_store.row import Row
     from cream_store.seeding import SeedStep
     from cream_store.store import Store
+    from cream_store.studio.views import StudioView
     from cream_store.table_access import TableAccess
 
 PROJECT: Final = "cream_store"
@@ -40,6 +41,11 @@ def cream_store_repositories() -> Iterable[type[TableAccess[Any]]]:  # type: ign
 @hookspec
 def cream_store_seed_steps() -> Iterable[SeedStep]:  # type: ignore[empty-body]  # as above
     """Return what `cream-store db seed` stores for the plugin, in order; see `cream_store.seeding`."""
+
+
+@hookspec
+def cream_store_studio_views() -> Iterable[StudioView]:  # type: ignore[empty-body]  # as above
+    """Return what the plugin shows on the first page of `cream-store studio`, in order; see `studio.views`."""
 
 
 @hookspec

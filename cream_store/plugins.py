@@ -19,6 +19,7 @@ from cream_store import hookspecs
 from cream_store.errors import PluginError
 from cream_store.row import Row, table_of
 from cream_store.seeding import SeedStep
+from cream_store.studio.views import StudioView
 from cream_store.table_access import TableAccess
 
 
@@ -34,6 +35,7 @@ class Plugin:
     repositories: tuple[type[TableAccess[Any]], ...]
     seed_steps: tuple[SeedStep, ...] = ()
     demo: Callable[..., Any] | None = field(default=None, compare=False, repr=False)  # see hookspecs.cream_store_demo
+    studio_views: tuple[StudioView, ...] = ()
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -111,6 +113,7 @@ def _load(name: str, entry_point: importlib.metadata.EntryPoint) -> Plugin:
         repositories = _provided(manager.hook.cream_store_repositories, _is_subclass_of(TableAccess))
         requires = _provided(manager.hook.cream_store_requires, lambda item: isinstance(item, str))
         seed_steps = _provided(manager.hook.cream_store_seed_steps, lambda item: isinstance(item, SeedStep))
+        studio_views = _provided(manager.hook.cream_store_studio_views, lambda item: isinstance(item, StudioView))
     except Exception as error:
         raise PluginError(f"plugin {name!r} ({_origin(entry_point)}) is faulty: {_describe(error)}") from error
     distribution = entry_point.dist
@@ -123,6 +126,7 @@ def _load(name: str, entry_point: importlib.metadata.EntryPoint) -> Plugin:
         repositories=repositories,
         seed_steps=seed_steps,
         demo=manager.hook.cream_store_demo if manager.hook.cream_store_demo.get_hookimpls() else None,
+        studio_views=studio_views,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, ClassVar
 from uuid import UUID
@@ -176,6 +177,16 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
     def _begin_statement(self, snapshot: bool) -> str:
         return "BEGIN ISOLATION LEVEL REPEATABLE READ" if snapshot else "BEGIN"
 
+    @contextmanager
+    def read_only(self, seconds: float) -> Iterator[None]:
+        self._refuse_nesting()
+        with self.transaction(snapshot=True):
+            self.fetch_all(
+                "SELECT set_config('transaction_read_only', 'on', true), set_config('statement_timeout', %s, true)",
+                (f"{max(1, round(seconds * 1000))}ms",),  # 0 would mean no limit
+            )
+            yield
+
     def advisory_lock(self, name: str) -> None:
         self.fetch_all("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"cream_store {name}",))
 
@@ -313,6 +324,7 @@ _KINDS: dict[str, type[errors.RepositoryError]] = {
     "25P03": errors.ConnectionLostError,  # the server ends a session that is idle in a transaction for too long,
     "25P04": errors.ConnectionLostError,  # whose transaction lasts too long,
     "57P05": errors.ConnectionLostError,  # that is idle for too long
+    "57014": errors.StatementCancelledError,
     "57P01": errors.ConnectionLostError,
     "57P02": errors.ConnectionLostError,
     "57P03": errors.DatabaseConnectionError,

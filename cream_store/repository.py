@@ -87,6 +87,11 @@ class Repository(TableAccess[R], Generic[R, F, C]):
             cls._changeable = _keys(changes, default=cls._columns.keys() - fixed)
             cls._filterable = _keys(filters, default=cls._columns.keys() | cls.filter_rules.keys())
 
+    @classmethod
+    def changeable_columns(cls) -> frozenset[str]:
+        """The names of what `update` can change."""
+        return cls._changeable
+
     def create(self, record: R) -> R:
         """Stores a new record and returns it as stored. Raises DuplicateKeyError when its key is taken."""
         self._guard(record)

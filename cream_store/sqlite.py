@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
-from collections.abc import Sequence
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -24,6 +25,9 @@ sqlite3.register_adapter(Secret, Secret.reveal)
 
 BUSY_TIMEOUT = 5.0
 """Seconds that a writer waits for another one."""
+
+_STEPS_BETWEEN_LOOKS = 10_000
+"""Steps of SQLite's machine, some fractions of a millisecond, after which a limited statement looks at the clock."""
 
 
 class SqliteDatabase(Database, peewee.SqliteDatabase):
@@ -133,6 +137,21 @@ class SqliteDatabase(Database, peewee.SqliteDatabase):
     def _begin_statement(self, snapshot: bool) -> str:
         return "BEGIN" if snapshot else "BEGIN IMMEDIATE"
 
+    @contextmanager
+    def read_only(self, seconds: float) -> Iterator[None]:
+        self._refuse_nesting()
+        deadline = time.monotonic() + seconds
+        with self.transaction(snapshot=True):
+            connection = self._state.conn
+            assert connection is not None
+            connection.execute("PRAGMA query_only = ON")
+            connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_BETWEEN_LOOKS)
+            try:
+                yield
+            finally:
+                connection.set_progress_handler(None, 0)
+                connection.execute("PRAGMA query_only = OFF")
+
     def advisory_lock(self, name: str) -> None:
         """Nothing to do: a writing transaction excludes every other one already."""
 
@@ -166,6 +185,8 @@ class SqliteDatabase(Database, peewee.SqliteDatabase):
             message = f"can't use {self.path}: {message}; {_ADVICE.get(name.rsplit('_')[1], _CHECK_FILE)}"
         elif kind is errors.RetryableTransactionError:
             message = f"{self.path} is busy: another writer held it for {BUSY_TIMEOUT:g} s"
+        elif kind is errors.StatementCancelledError:
+            message = "a statement took longer than it may"
         elif message.startswith("no such table"):
             message += "; run `cream-store db push` to create the tables of the loaded plugins"
         return kind(message, table=table, columns=columns, constraint=constraint, cause=error)
@@ -182,6 +203,7 @@ _KINDS: dict[str, type[errors.RepositoryError]] = {
     "SQLITE_CONSTRAINT": errors.ConstraintViolationError,
     "SQLITE_MISMATCH": errors.InvalidDataError,
     "SQLITE_TOOBIG": errors.InvalidDataError,
+    "SQLITE_INTERRUPT": errors.StatementCancelledError,
     "SQLITE_BUSY": errors.RetryableTransactionError,
     "SQLITE_LOCKED": errors.RetryableTransactionError,
     "SQLITE_CANTOPEN": errors.DatabaseConnectionError,

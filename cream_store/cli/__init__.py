@@ -20,6 +20,7 @@ _OWN_COMMANDS: Final = {
     "db": "cream_store.cli.db",
     "doctor": "cream_store.cli.doctor",
     "plugins": "cream_store.cli.plugins",
+    "studio": "cream_store.cli.studio",
 }
 
 
@@ -92,6 +93,7 @@ Examples:
   cream-store plugins list               what is installed
   cream-store db push                    create the tables of the current environment
   cream-store db health --env LIVE       does the LIVE database answer?
+  cream-store studio                     the tables in a browser
 
 \b
 The environment is chosen by --env, else CREAM_ENV, else it is PAPER. Its database:

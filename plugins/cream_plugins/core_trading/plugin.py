@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cream_plugins import core_trading
@@ -9,6 +10,7 @@ from cream_store import Row, Store, TableAccess, hookimpl
 
 if TYPE_CHECKING:
     from cream_plugins.vocabulary.demo import Section, Story
+    from cream_store.studio.views import StudioView
 
 
 @hookimpl
@@ -48,3 +50,10 @@ def cream_store_demo(store: Store, story: Story) -> list[Section]:
     from cream_plugins.core_trading.demo.report import tell
 
     return tell(store, story)
+
+
+@hookimpl
+def cream_store_studio_views() -> Sequence[StudioView]:
+    from cream_plugins.core_trading.studio import STUDIO_VIEWS
+
+    return STUDIO_VIEWS

@@ -1,0 +1,94 @@
+"""What the studio's first page shows of trading: decisions, the equity curve, the latest cycle."""
+
+from __future__ import annotations
+
+from cream_plugins.core_trading.cycles import Cycle, CyclesRepository
+from cream_plugins.core_trading.decisions import DecisionsRepository
+from cream_plugins.core_trading.orders import OrdersRepository
+from cream_plugins.core_trading.portfolio_snapshots import PortfolioSnapshotsRepository
+from cream_store import Environment, Store
+from cream_store.studio.views import Bar, BarChart, Block, Facts, LineChart, Link, Message, StudioView, Transcript
+
+
+def latest_cycle(store: Store, environment: Environment) -> list[Block]:
+    """The newest cycle, and what its agents said, as far as they have come."""
+    cycles = store[CyclesRepository]
+    found = cycles.find_recent(environment, 1)
+    if not found:
+        return [Facts({"cycles": "none yet: `cream-store demo` runs one"})]
+    [cycle] = found
+    agents = cycles.reconstruct_streaming_state(cycle.id).agents
+    return [
+        Facts(_facts(cycle), title="Course"),
+        Transcript(
+            "What the agents said last",
+            [
+                Message(agent, state.text_output or state.reasoning_text or state.error or "(nothing)", state.status)
+                for agent, state in agents.items()
+            ],
+            nothing="No agent has said anything in this cycle.",
+        ),
+    ]
+
+
+def _facts(cycle: Cycle) -> dict[str, str | Link]:
+    facts: dict[str, str | Link] = {
+        "cycle": Link("cycles", cycle.id),
+        "status": f"{cycle.status}, {cycle.progress_pct.normalize():f} %",
+        "phase": str(cycle.current_phase or "none"),
+        "started": f"{cycle.started_at:%Y-%m-%d %H:%M:%S} UTC",
+        "took": "not over" if cycle.duration_ms is None else f"{cycle.duration_ms:,} ms",
+        "decisions": f"{cycle.decisions_count:,}",
+        "orders": f"{cycle.orders_count:,}",
+    }
+    if cycle.error_message:
+        facts["error"] = cycle.error_message
+    return facts
+
+
+def portfolio(store: Store, environment: Environment) -> list[Block]:
+    """Net asset value over time."""
+    curve = store[PortfolioSnapshotsRepository].get_equity_curve(environment)
+    return [
+        LineChart(
+            "Equity curve: net asset value",
+            [(point.timestamp, point.nav) for point in curve],
+            nothing="No portfolio snapshot has been taken.",
+        )
+    ]
+
+
+def decisions(store: Store, environment: Environment) -> list[Block]:
+    """Counts, decisions by status, and how their confidence fared."""
+    repository = store[DecisionsRepository]
+    by_status = {status: count for status, count in repository.count_by_status(environment).items() if count}
+    calibration = repository.get_confidence_calibration({"environment": environment})
+    return [
+        Facts(
+            {
+                "cycles": f"{store[CyclesRepository].count({'environment': environment}):,}",
+                "decisions": f"{sum(by_status.values()):,}",
+                "orders": f"{store[OrdersRepository].count({'environment': environment}):,}",
+            },
+            title="How many",
+        ),
+        BarChart(
+            "Decisions by status",
+            [Bar(status, count) for status, count in by_status.items()],
+            nothing="Nothing has been decided.",
+        ),
+        BarChart(
+            "Confidence calibration: carried out, by confidence in percent",
+            [Bar(one.bin, one.execution_rate, f"of {one.total:,}") for one in calibration],
+            unit=" %",
+            top=100,
+            nothing="No decision has a confidence.",
+        ),
+    ]
+
+
+STUDIO_VIEWS = (
+    StudioView("Latest cycle", latest_cycle),
+    StudioView("Portfolio", portfolio),
+    StudioView("Decisions", decisions),
+)
