@@ -13,6 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from flask import Flask, Response, abort, redirect, render_template, request, url_for
+from markupsafe import Markup, escape
 from werkzeug.exceptions import HTTPException
 
 from cream_store.environment import Environment
@@ -53,7 +54,6 @@ _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 class ShownView:
     """A plugin's part of the first page, or why there is none."""
 
-    plugin: str
     title: str
     blocks: Sequence[views.Block] = ()
     error: str = ""
@@ -192,6 +192,11 @@ def _help_templates(app: Flask, studio: Studio) -> None:
         return text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 1]}…"
 
     @app.template_global()
+    def breakable(name: str) -> Markup:
+        """A name that may be broken behind its underscores."""
+        return escape(name).replace("_", Markup("_<wbr>"))
+
+    @app.template_global()
     def kind_class(column: StoredColumn) -> str:
         """The style of a column's values in a list."""
         kind = column.value_type
@@ -248,7 +253,11 @@ def _show_first_page(app: Flask, studio: Studio) -> None:
 
     @app.get("/")
     def first_page() -> str:
-        shown = [_read_view(store, plugin.name, view) for plugin in store.plugins for view in plugin.studio_views]
+        shown = {
+            plugin.name: [_read_view(store, plugin.name, view) for view in plugin.studio_views]
+            for plugin in store.plugins
+            if plugin.studio_views
+        }
         counts, error = _counts(studio)
         return render_template(
             "first.html", counts=counts, error=error, views=shown, pool=store.pool_stats(), is_first=True
@@ -260,14 +269,14 @@ def _read_view(store: Store, plugin: str, view: views.StudioView) -> ShownView:
     environment = Environment.PAPER if own_environment is Environment.TEST else own_environment
     try:
         with store.database.read_only(VIEW_SECONDS):
-            return ShownView(plugin, view.title, view.read(store, environment))
+            return ShownView(view.title, view.read(store, environment))
     except StatementCancelledError:
-        return ShownView(plugin, view.title, error=f"Left out: it takes more than {VIEW_SECONDS:g} seconds.")
+        return ShownView(view.title, error=f"Left out: it takes more than {VIEW_SECONDS:g} seconds.")
     except RepositoryError as error:
-        return ShownView(plugin, view.title, error=error.message)
+        return ShownView(view.title, error=error.message)
     except Exception as error:  # a plugin's mistake must not take the page away from the others
         logger.exception("the studio view %r of plugin %r failed", view.title, plugin)
-        return ShownView(plugin, view.title, error=f"It failed with {type(error).__name__}; the terminal shows where.")
+        return ShownView(view.title, error=f"It failed with {type(error).__name__}; the terminal shows where.")
 
 
 def _counts(studio: Studio) -> tuple[dict[str, Count | None], str]:

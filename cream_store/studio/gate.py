@@ -106,5 +106,6 @@ def _same(given: str | None, secret: str) -> bool:
 # the address was followed from another site's page, such as a terminal in a browser.
 _ENTERED = """<!doctype html>
 <html lang="en"><title>cream-store studio</title><meta http-equiv="refresh" content="0;url=/">
+<link rel="icon" href="/static/icon.svg">
 <p><a href="/">Open the studio</a></p></html>
 """

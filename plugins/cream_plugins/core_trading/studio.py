@@ -15,13 +15,13 @@ def latest_cycle(store: Store, environment: Environment) -> list[Block]:
     cycles = store[CyclesRepository]
     found = cycles.find_recent(environment, 1)
     if not found:
-        return [Facts({"cycles": "none yet: `cream-store demo` runs one"})]
+        return [Facts({"cycles": "none yet; cream-store demo runs one"}, title="Latest cycle")]
     [cycle] = found
     agents = cycles.reconstruct_streaming_state(cycle.id).agents
     return [
-        Facts(_facts(cycle), title="Course"),
+        Facts(_facts(cycle), title="Latest cycle"),
         Transcript(
-            "What the agents said last",
+            "What its agents said",
             [
                 Message(agent, state.text_output or state.reasoning_text or state.error or "(nothing)", state.status)
                 for agent, state in agents.items()
