@@ -12,13 +12,14 @@ from typing import Final
 from cream_store.studio.values import text_of
 from cream_store.studio.views import Bar, BarChart, LineChart
 
-WIDTH: Final = 480
+WIDTH: Final = 400
 _BAR_STEP: Final = 34
-_LABELS: Final = 120  # width of the bars' labels
-_VALUES: Final = 96  # width of what stands behind the longest bar
+_LABELS: Final = 104  # width of the bars' labels
+_VALUES: Final = 104  # width of what stands behind the longest bar
 LONGEST_BAR: Final = WIDTH - _LABELS - _VALUES
 _HEIGHT: Final = 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 76, 18, 14, 32
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 16, 14, 32
+_LONGEST_LABEL: Final = 14  # characters
 _MOST_DOTS: Final = 60
 
 
@@ -27,6 +28,7 @@ class DrawnBar:
     """A bar, and the text behind it."""
 
     bar: Bar
+    label: str
     y: float
     width: float
     text: str
@@ -72,6 +74,7 @@ def draw_bars(chart: BarChart) -> DrawnBars:
         bars=[
             DrawnBar(
                 bar=bar,
+                label=_shortened(bar.label),
                 y=i * _BAR_STEP + 4,
                 width=round(LONGEST_BAR * min(max(float(bar.value) / top, 0), 1), 1),
                 text=f"{number(bar.value)}{chart.unit}" + (f" ({bar.note})" if bar.note else ""),
@@ -114,6 +117,10 @@ def number(value: Decimal | int) -> str:
     rounded = round(Decimal(value), 2)
     text = f"{rounded:,f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _shortened(label: str) -> str:
+    return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"
 
 
 def _time_ticks(moments: Sequence[datetime], x: Callable[[float], float]) -> list[Tick]:

@@ -7,8 +7,9 @@ import socket
 import sys
 import webbrowser
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
+from waitress import wasyncore
 from waitress.server import create_server
 
 from cream_store.errors import ConfigurationError
@@ -29,16 +30,26 @@ class Server:
         self._socket = _listening(port)
         self.port: int = self._socket.getsockname()[1]
         self.gate = Gate(self.port)
+        self._connections: dict[int, Any] = {}
         app = create_app(store, self.gate, write=write)
-        self._server = create_server(app, sockets=[self._socket], threads=THREADS, ident=None)
+        self._server: Any = create_server(
+            app, map=self._connections, sockets=[self._socket], threads=THREADS, ident=None
+        )
 
     def run(self) -> None:
-        """Answers requests until Ctrl-C, or until another thread closes it."""
-        self._server.run()
+        """Answers requests until Ctrl-C, or until another thread calls `stop`; then gives the port back."""
+        try:
+            self._server.run()
+        finally:
+            self._server.task_dispatcher.shutdown()
+            self._close()
 
-    def close(self) -> None:
-        """Ends `run` in another thread, and gives the port back."""
-        self._server.close()
+    def stop(self) -> None:
+        """Ends `run` in another thread."""
+        self._server.trigger.pull_trigger(self._close)  # there: its loop must not find its sockets closed
+
+    def _close(self) -> None:
+        wasyncore.close_all(self._connections)
 
 
 def serve(store: Store, *, port: int, write: bool, browser: bool, say: Callable[[str], None]) -> None:
@@ -47,10 +58,7 @@ def serve(store: Store, *, port: int, write: bool, browser: bool, say: Callable[
     say(server.gate.entrance)
     if browser and _has_screen():
         webbrowser.open(server.gate.entrance)
-    try:
-        server.run()
-    finally:
-        server.close()
+    server.run()
 
 
 def _listening(port: int) -> socket.socket:

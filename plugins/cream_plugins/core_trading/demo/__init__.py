@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -13,6 +14,9 @@ from cream_store.errors import PluginError
 
 if TYPE_CHECKING:
     from cream_store.store import Store
+
+STUDIO_COMMAND: Final = "CREAM_STUDIO_COMMAND"
+"""The variable by which `scripts/demo` says how the studio is run there: with an installation of what it needs."""
 
 _NEXT = """\
 What to try next:
@@ -72,7 +76,8 @@ def demo(environment: Environment | None, plugins: tuple[str, ...], prices: Path
         with console.status(f"A cycle runs over {len(bars):,} prices ..."):
             parts = tell_all(store, worker.run())
         show(parts.sections, console)
-        click.echo(f"\n{_described(store)}\n\n{_NEXT}")
+        studio = os.environ.get(STUDIO_COMMAND, "cream-store studio") + (f" --env {environment}" if environment else "")
+        click.echo(f"\n{_described(store)}\n\nSee the cycle in a browser:\n  {studio}\n\n{_NEXT}")
     if parts.failures:
         failed = "\n".join(f"  {name}: {type(error).__name__}: {error}" for name, error in parts.failures)
         raise PluginError(f"the parts of these plugins failed and were undone:\n{failed}") from parts.failures[0][1]
