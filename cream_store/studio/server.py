@@ -31,13 +31,15 @@ class Server:
         self.port: int = self._socket.getsockname()[1]
         self.gate = Gate(self.port)
         self._connections: dict[int, Any] = {}
-        app = create_app(store, self.gate, write=write)
+        self._app = create_app(store, self.gate, write=write)
         self._server: Any = create_server(
-            app, map=self._connections, sockets=[self._socket], threads=THREADS, ident=None
+            self._app, map=self._connections, sockets=[self._socket], threads=THREADS, ident=None
         )
 
     def run(self) -> None:
         """Answers requests until Ctrl-C, or until another thread calls `stop`; then gives the port back."""
+        for template in self._app.jinja_env.list_templates(extensions=["html"]):
+            self._app.jinja_env.get_template(template)  # compiled now, rather than while somebody waits for a page
         try:
             self._server.run()
         finally:

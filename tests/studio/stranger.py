@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -40,6 +42,7 @@ from cream_store import (
     utc_now,
 )
 from cream_store.plugins import Plugin
+from cream_store.row import table_of
 from cream_store.studio.views import StudioView
 from tests.conftest import templates
 
@@ -159,8 +162,19 @@ def plugin(*views: StudioView) -> Plugin:
 
 @contextmanager
 def strange_store(back_end: str, *views: StudioView) -> Iterator[Store]:
-    """A PAPER database with nothing but the stranger's tables."""
-    with templates(back_end, (), Environment.PAPER).copy() as empty:
-        store = Store(empty.database, [plugin(*views)])
-        store.push()
-        yield store
+    """A PAPER database with nothing but the stranger's tables, which are empty: one for the session."""
+    store = Store(_session_store(back_end).database, [plugin(*views)])
+    store.push()
+    with store.transaction():
+        store.database.empty_tables([table_of(row) for row in reversed(store.rows)])
+    yield store
+    store.close()
+
+
+@cache
+def _session_store(back_end: str) -> Store:
+    return _session.enter_context(templates(back_end, (), Environment.PAPER).copy())
+
+
+_session = ExitStack()
+atexit.register(_session.close)

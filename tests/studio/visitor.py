@@ -6,6 +6,8 @@ import html
 import re
 from typing import Any
 
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 from werkzeug.test import TestResponse
 
 from cream_store import Store
@@ -16,12 +18,30 @@ PORT = 8123
 OWN_ORIGIN = f"http://127.0.0.1:{PORT}"
 
 
+class _Compiled(BytecodeCache):
+    """Templates that were compiled for an earlier visitor."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._code:
+            bucket.bytecode_from_string(self._code[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED = _Compiled()
+
+
 class Visitor:
     """Somebody who opened the printed address, unless told not to."""
 
     def __init__(self, store: Store, *, write: bool = False, enters: bool = True) -> None:
         self.gate = Gate(PORT)
         self.app = create_app(store, self.gate, write=write)
+        self.app.jinja_env.bytecode_cache = _COMPILED
         self.client = self.app.test_client()
         if enters:
             assert self.get(f"/?token={self.gate.token}").status_code == 200
