@@ -46,7 +46,7 @@ class Table:
     row: type[Row]
     plugin: str
     repository: type[AnyRepository] | None
-    """What changes its rows; None for a table that its plugin only reads."""
+    """What changes its rows; None for a table whose plugin offers no way in, or none that is like the others."""
     referrers: list[Reference] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -157,7 +157,9 @@ def catalogue(plugins: Iterable[Plugin]) -> dict[str, Table]:
     """The tables of plugins by name, in the plugins' order, each with what refers to it."""
     tables: dict[type[peewee.Model], Table] = {}
     for plugin in plugins:
-        repositories = {repository.row: repository for repository in reversed(plugin.repositories)}
+        repositories = {
+            access.row: access for access in reversed(plugin.repositories) if issubclass(access, Repository)
+        }
         for row in plugin.rows:
             tables[row] = Table(row, plugin.name, repositories.get(row))
     for table in tables.values():

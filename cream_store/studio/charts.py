@@ -97,7 +97,7 @@ def draw_line(chart: LineChart) -> DrawnLine:
         return round(_LEFT + share * (WIDTH - _LEFT - _RIGHT), 1)
 
     def y(value: float) -> float:
-        share = (value - levels[0]) / (levels[-1] - levels[0])
+        share = (value - levels[0]) / ((levels[-1] - levels[0]) or 1.0)
         return round(_HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM), 1)
 
     places = [(x(time), y(value)) for time, value in zip(times, values, strict=True)]
@@ -145,4 +145,4 @@ def _round_levels(least: float, most: float) -> list[float]:
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)
     first = math.floor(least / step)
     last = math.ceil(most / step)
-    return [float(f"{level * step:.10g}") for level in range(first, last + 1)]
+    return [float(f"{level * step:.15g}") for level in range(first, last + 1)]

@@ -35,14 +35,14 @@ Values = dict[str, Any]
 """A row's values by column. A secret is the mask; what can't be read as its column's type, a `Malformed`."""
 
 
-@dataclass(frozen=True, slots=True)
 class Malformed:
-    """A stored value that is none of its column's: another program wrote it."""
+    """A stored value that is none of its column's: another program wrote it. Shows as it is stored."""
 
-    stored: object
+    def __init__(self, stored: object) -> None:
+        self._stored = stored
 
     def __str__(self) -> str:
-        return str(self.stored)
+        return str(self._stored)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ def test_it_sees_one_state(store: Store) -> None:
 
 
 def test_it_writes_nothing_and_later_ones_do(store: Store) -> None:
-    with pytest.raises(RepositoryError, match="read-?only"), store.database.read_only(5):
+    with pytest.raises(RepositoryError, match=r"read-?only"), store.database.read_only(5):
         store[CyclesRepository].start("PAPER")
     assert store[CyclesRepository].count() == 0
     store[CyclesRepository].start("PAPER")

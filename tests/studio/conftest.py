@@ -5,7 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from cream_store import Store
-from tests.studio.stranger import strange_store
+from tests.studio.stranger import session, strange_store
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _close_databases() -> Iterator[None]:
+    yield
+    session.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -173,8 +172,8 @@ def strange_store(back_end: str, *views: StudioView) -> Iterator[Store]:
 
 @cache
 def _session_store(back_end: str) -> Store:
-    return _session.enter_context(templates(back_end, (), Environment.PAPER).copy())
+    return session.enter_context(templates(back_end, (), Environment.PAPER).copy())
 
 
-_session = ExitStack()
-atexit.register(_session.close)
+session = ExitStack()
+"""What is to be closed at the session's end."""
