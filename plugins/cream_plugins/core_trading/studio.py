@@ -59,11 +59,14 @@ def portfolio(store: Store, environment: Environment) -> list[Block]:
 
 
 def decisions(store: Store, environment: Environment) -> list[Block]:
-    """Counts, decisions by status, and how their confidence fared."""
-    repository = store[DecisionsRepository]
-    by_status = {status: count for status, count in repository.count_by_status(environment).items() if count}
-    calibration = repository.get_confidence_calibration({"environment": environment})
+    """Counts, and decisions by status."""
+    by_status = store[DecisionsRepository].count_by_status(environment)
     return [
+        BarChart(
+            "Decisions by status",
+            [Bar(status, count) for status, count in by_status.items() if count],
+            nothing="Nothing has been decided.",
+        ),
         Facts(
             {
                 "cycles": f"{store[CyclesRepository].count({'environment': environment}):,}",
@@ -72,23 +75,26 @@ def decisions(store: Store, environment: Environment) -> list[Block]:
             },
             title="How many",
         ),
-        BarChart(
-            "Decisions by status",
-            [Bar(status, count) for status, count in by_status.items()],
-            nothing="Nothing has been decided.",
-        ),
+    ]
+
+
+def calibration(store: Store, environment: Environment) -> list[Block]:
+    """How the confidence of decisions fared."""
+    bins = store[DecisionsRepository].get_confidence_calibration({"environment": environment})
+    return [
         BarChart(
             "Confidence calibration: carried out, by confidence in percent",
-            [Bar(one.bin, one.execution_rate, f"of {one.total:,}") for one in calibration],
+            [Bar(one.bin, one.execution_rate, f"of {one.total:,}") for one in bins],
             unit=" %",
             top=100,
             nothing="No decision has a confidence.",
-        ),
+        )
     ]
 
 
 STUDIO_VIEWS = (
     StudioView("Latest cycle", latest_cycle),
     StudioView("Portfolio", portfolio),
+    StudioView("Confidence calibration", calibration),
     StudioView("Decisions", decisions),
 )
