@@ -28,12 +28,12 @@ from cream_store.fields import ForeignKey
 from cream_store.row import StoredColumn
 from cream_store.store import Store
 from cream_store.studio import charts, views
-from cream_store.studio.catalogue import Reference, Table, by_plugin, catalogue, holds_json, is_secret, own
+from cream_store.studio.catalogue import Reference, Table, by_plugin, catalogue, holds_json, is_secret
 from cream_store.studio.editor import Editor, Form, kind_of, may_write
 from cream_store.studio.gate import HEADERS, Gate, Refused
 from cream_store.studio.reader import MOST_EXPORTED, SECONDS, Count, Malformed, Reader, Values
 from cream_store.studio.selection import OPERATORS, PAGE_SIZES, Filter, Selection
-from cream_store.studio.values import MASK, choices, text_of
+from cream_store.studio.values import MASK, text_of
 
 logger = logging.getLogger("cream_store.studio")
 
@@ -173,14 +173,12 @@ def _help_templates(app: Flask, studio: Studio) -> None:
     app.jinja_env.globals.update(
         MASK=MASK,
         charts=charts,
-        choices=choices,
         database=studio.store.database.url.display,
         environment=studio.store.environment,
         form_token=studio.gate.form_token,
         holds_json=holds_json,
         is_secret=is_secret,
         kind_of=kind_of,
-        own=own,
         plugins=by_plugin(studio.tables),
         studio=studio,
         text_of=text_of,
