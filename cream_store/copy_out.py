@@ -15,6 +15,7 @@ from cream_store.held_connection import HeldConnection
 
 _BLOCK_SIZE: Final = 1 << 20
 _BLOCKS_AHEAD: Final = 2
+_SECONDS_BETWEEN_SIGNALS: Final = 0.2
 _SECONDS_BETWEEN_CANCELS: Final = 0.5
 _SAVEPOINT: Final = "cream_store_copy_out"
 
@@ -57,7 +58,11 @@ class _Blocks:
 
     def take(self) -> bytes | None:
         """The next block; None at the end."""
-        return self._queue.get()
+        while True:
+            # With an end, because some libraries' signal handlers (polars has one) let a wait without one go on: Ctrl-C
+            # would be noticed when the block arrives.
+            with suppress(queue.Empty):
+                return self._queue.get(timeout=_SECONDS_BETWEEN_SIGNALS)
 
     def discard(self) -> None:
         """Has the receiver go on without a reader."""

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+import polars
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -373,8 +374,6 @@ def test_moments_in_text_are_read_as_records_read_them(samples: Samples) -> None
 
 
 def test_pandas_and_polars_read_it(samples: Samples) -> None:
-    polars = pytest.importorskip("polars")
-    pytest.importorskip("pandas")
     samples.create_many(
         [Sample(price=Decimal("1.5"), colour=Colour.GREEN, moment=datetime(2024, 1, 1, tzinfo=UTC)), Sample()]
     )
@@ -385,7 +384,7 @@ def test_pandas_and_polars_read_it(samples: Samples) -> None:
     assert frame["colour"].tolist()[0] == "GREEN"
     assert frame["moment"][0] == datetime(2024, 1, 1, tzinfo=UTC)
 
-    assert polars.from_arrow(table).rows() == [
+    assert polars.DataFrame(polars.from_arrow(table)).rows() == [
         (Decimal("1.5"), "GREEN", datetime(2024, 1, 1, tzinfo=UTC), None),
         (None, None, None, None),
     ]

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import polars
 import pyarrow as pa
 import pytest
 
@@ -56,10 +57,9 @@ def test_nothing_is_a_reader_without_batches(notebook: Database) -> None:
 
 
 def test_a_reader_is_made_for_others_that_take_arrow(notebook: Database) -> None:
-    polars = pytest.importorskip("polars")
     fill(notebook)
     with Notes(notebook).iterate_arrow() as reader:
-        assert polars.from_arrow(reader)["number"].sum() == MANY * (MANY + 1) // 2
+        assert polars.DataFrame(polars.from_arrow(reader))["number"].sum() == MANY * (MANY + 1) // 2
 
 
 # Readers that stop early
@@ -79,13 +79,13 @@ def test_a_block_may_be_left_early(notebook: Database, batches: int) -> None:
 def test_an_error_of_the_caller_ends_it(notebook: Database) -> None:
     fill(notebook)
 
-    def fail() -> None:
+    def read_and_fail() -> None:
         with Notes(notebook).iterate_arrow() as reader:
-            for _ in reader:
-                raise ZeroDivisionError
+            reader.read_next_batch()
+            raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        fail()
+        read_and_fail()
     assert notebook.pool_stats().idle == notebook.pool_stats().total
 
 
@@ -214,16 +214,16 @@ def test_a_transaction_that_ends_first_ends_the_reading(notebook: Database, fail
 
 def test_a_nested_transaction_that_fails_leaves_the_outer_one_usable(notebook: Database) -> None:
     notes = Notes(notebook)
+
+    def read_and_fail() -> None:
+        with notebook.transaction(), notes.iterate_arrow() as reader:
+            reader.read_next_batch()
+            raise ZeroDivisionError
+
     with notebook.transaction():
         fill(notebook)
-
-        def fail() -> None:
-            with notebook.transaction(), notes.iterate_arrow() as reader:
-                reader.read_next_batch()
-                raise ZeroDivisionError
-
         with pytest.raises(ZeroDivisionError):
-            fail()
+            read_and_fail()
         assert notes.count() == MANY
 
 
@@ -231,11 +231,10 @@ def test_a_nested_transaction_that_fails_leaves_the_outer_one_usable(notebook: D
 
 
 def test_a_missing_table_is_the_same_error_as_for_records(notebook: Database) -> None:
-    with notebook.transaction() as transaction:
+    with notebook.transaction():
         notebook.change("ALTER TABLE notes RENAME TO hidden")
         with pytest.raises(QueryError, match="cream-store db push"):
             Notes(notebook).find_arrow()
-        assert transaction is not None
         notebook.change("ALTER TABLE hidden RENAME TO notes")
 
 
@@ -245,11 +244,8 @@ def test_a_query_that_fails_midway_fails_for_the_reader(postgresql_notebook: Dat
     failing = f"SELECT id, text, number / (CASE WHEN number = {MANY} THEN 0 ELSE 1 END) AS number FROM kept_notes"
     postgresql_notebook.change(f"CREATE VIEW notes AS {failing}")
     try:
-        with (
-            Notes(postgresql_notebook).iterate_arrow(order_by="id") as reader,
-            pytest.raises(InvalidDataError, match="division by zero"),
-        ):
-            reader.read_all()
+        with pytest.raises(InvalidDataError, match="division by zero"):
+            Notes(postgresql_notebook).find_arrow(order_by="id")
         assert postgresql_notebook.pool_stats().idle == 1
     finally:
         postgresql_notebook.change("DROP VIEW notes")

@@ -16,7 +16,8 @@ PACKAGES = [
     "cream_plugins.vocabulary",
     *(found.module.rpartition(".")[0] for found in discover().values()),
 ]
-HEAVY = {"peewee", "playhouse", "psycopg2", "rich", "sqlite3", "click", "pluggy", "uuid_utils", "cream_plugins"}
+DRIVERS = {"peewee", "playhouse", "psycopg2", "pyarrow", "sqlite3"}
+HEAVY = {*DRIVERS, "rich", "click", "pluggy", "uuid_utils", "cream_plugins"}
 
 
 def modules_after(statements: str) -> set[str]:

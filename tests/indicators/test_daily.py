@@ -255,3 +255,16 @@ def test_the_rows_of_a_stretch_come_by_symbol_in_pages(store: Store, kind: Kind)
     assert find(TODAY, TODAY).total == 4
     with pytest.raises(InvalidDataError, match="limit"):
         find(TODAY, TODAY, limit=0)
+
+
+@listed_kind
+def test_a_symbols_rows_come_as_columns_too(store: Store, kind: Kind) -> None:
+    repository = store[kind.repository]
+    for day in range(3):
+        repository.create(kind.of("AAPL", TODAY + day * DAY))
+    repository.create(kind.of("MSFT"))
+    table = repository.find_by_symbol_arrow("aapl", TODAY + DAY, limit=5, columns=["symbol", repository.day])
+    assert table.to_pylist() == [
+        {"symbol": "AAPL", repository.day: MIDNIGHT + 2 * DAY},
+        {"symbol": "AAPL", repository.day: MIDNIGHT + DAY},
+    ]

@@ -374,3 +374,21 @@ def test_the_usual_ways_of_a_repository_work(candles: CandlesRepository) -> None
     assert not candles.delete(stored.id)
     with pytest.raises(NotFoundError):
         candles.update(stored.id, {"volume": 1})
+
+
+class TestColumns:
+    def test_a_range_comes_as_a_table_of_the_same_candles(self, candles: CandlesRepository) -> None:
+        candles.bulk_upsert([*days(1, 2, 3, 4), candle(symbol="MSFT")])
+        table = candles.get_range_arrow("aapl", "1d", DAY + timedelta(days=1), date(2024, 3, 17))
+        assert table["timestamp"].to_pylist() == [DAY + timedelta(days=1), DAY + timedelta(days=2)]
+        assert table["close"].to_pylist() == [Decimal(2), Decimal(3)]
+
+    def test_bounds_limit_and_columns_are_free(self, candles: CandlesRepository) -> None:
+        candles.bulk_upsert(days(1, 2, 3))
+        table = candles.get_range_arrow("AAPL", "1d", None, None, 2, columns=["close"], floats=True)
+        assert table.to_pydict() == {"close": [1.0, 2.0]}
+
+    def test_a_range_of_any_length_comes_in_batches(self, candles: CandlesRepository) -> None:
+        candles.bulk_upsert(days(1, 2, 3))
+        with candles.iterate_range_arrow("AAPL", "1d", DAY, None, columns=["close"], floats=True) as reader:
+            assert reader.read_all().to_pydict() == {"close": [1.0, 2.0, 3.0]}

@@ -236,3 +236,12 @@ def test_the_usual_ways_of_a_repository_work(features: FeaturesRepository) -> No
     assert features.delete(stored.id)
     with pytest.raises(NotFoundError):
         features.update(stored.id, {"quality_score": None})
+
+
+def test_a_range_comes_as_columns_too(features: FeaturesRepository) -> None:
+    features.bulk_upsert([*(feature(timestamp=NOON + i * HOUR, value=i) for i in range(4)), feature("macd")])
+    given = ("AAPL", "rsi", "1h", NOON + HOUR, NOON + 3 * HOUR)
+    table = features.get_indicator_range_arrow(*given, limit=2, columns=["timestamp", "raw_value"])
+    assert table.to_pydict() == {"timestamp": [NOON + HOUR, NOON + 2 * HOUR], "raw_value": [Decimal(1), Decimal(2)]}
+    with features.iterate_indicator_range_arrow(*given, columns=["raw_value"], floats=True) as reader:
+        assert reader.read_all().to_pydict() == {"raw_value": [1.0, 2.0, 3.0]}

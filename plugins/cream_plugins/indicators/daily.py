@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from cream_store import (
     Given,
@@ -20,6 +20,9 @@ from cream_store import (
 )
 from cream_store.repository import FilterRule
 from cream_store.table_access import chunks
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Day = date | datetime
 """A day in UTC: a `date`, or any moment of it. As a bound, a `date` is the whole day and a moment itself."""
@@ -167,8 +170,28 @@ class MeasuredRepository(DailyRepository[R, F, C], Generic[R, F, C]):
         limit: int | None = None,
     ) -> list[R]:
         """A symbol's rows from start to end, both included, newest first: all, unless there is a limit."""
+        return self.find(self._of_symbol(symbol, start_date, end_date, known_at).limit(limit))
+
+    def find_by_symbol_arrow(
+        self,
+        symbol: str,
+        start_date: Day | None = None,
+        end_date: Day | None = None,
+        known_at: Day | None = None,
+        limit: int | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        floats: bool = False,
+    ) -> pa.Table:
+        """The rows of `find_by_symbol` as an Arrow table, as `find_arrow` gives it."""
+        builder = self._of_symbol(symbol, start_date, end_date, known_at)
+        return self._arrow(builder, limit=limit, columns=columns, floats=floats)
+
+    def _of_symbol(
+        self, symbol: str, start_date: Day | None, end_date: Day | None, known_at: Day | None
+    ) -> QueryBuilder:
         builder = self._known(self._of(symbol), None, known_at).at_least(self.day, start_date)
-        return self.find(builder.at_most(self.day, end_date).order_by(f"-{self.day}").limit(limit))
+        return builder.at_most(self.day, end_date).order_by(f"-{self.day}")
 
     def find_with_filters(
         self, filters: F | None = None, page: int | None = None, page_size: int | None = None

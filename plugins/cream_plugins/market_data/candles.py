@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 from peewee import EXCLUDED, SQL, fn
 
@@ -39,6 +40,9 @@ from cream_store import (
     utc_now,
 )
 from cream_store.skip_scan import distinct_values
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 AdjustmentMismatch = Literal["overwrite", "reject"]
 """What an upsert does when a raw bar meets a stored split-adjusted one."""
@@ -200,6 +204,34 @@ class CandlesRepository(Repository[Candle, CandleFilters, CandleChanges]):
         None as a bound means none. One state of the table only inside a transaction with `snapshot=True`.
         """
         return self.iterate(self._in_range(symbol, timeframe, start, end))
+
+    def get_range_arrow(
+        self,
+        symbol: str,
+        timeframe: Timeframe | str,
+        start: date | datetime | None,
+        end: date | datetime | None,
+        limit: int | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        floats: bool = False,
+    ) -> pa.Table:
+        """The candles of `get_range` as an Arrow table, as `find_arrow` gives it. None as a bound means none."""
+        builder = self._in_range(symbol, timeframe, start, end)
+        return self._arrow(builder, limit=limit, columns=columns, floats=floats)
+
+    def iterate_range_arrow(
+        self,
+        symbol: str,
+        timeframe: Timeframe | str,
+        start: date | datetime | None,
+        end: date | datetime | None,
+        *,
+        columns: Sequence[str] | None = None,
+        floats: bool = False,
+    ) -> AbstractContextManager[pa.RecordBatchReader]:
+        """The candles of `get_range` as a reader of record batches, as `iterate_arrow` gives it."""
+        return self._iterate_arrow(self._in_range(symbol, timeframe, start, end), columns=columns, floats=floats)
 
     def get_latest(self, symbol: str, timeframe: Timeframe | str, limit: int = 100) -> list[Candle]:
         """The newest candles, oldest first. The last one may be of a bar that is not over yet."""

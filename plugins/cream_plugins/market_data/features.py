@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from peewee import fn
 
@@ -37,6 +38,9 @@ from cream_store import (
     until,
     utc_now,
 )
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class FeatureRow(Row):
@@ -180,6 +184,37 @@ class FeaturesRepository(Repository[Feature, FeatureFilters, FeatureChanges]):
         One state of the table only inside a transaction with `snapshot=True`.
         """
         return self.iterate(_in_range(symbol, indicator_name, timeframe, start, end))
+
+    def get_indicator_range_arrow(
+        self,
+        symbol: str,
+        indicator_name: str,
+        timeframe: Timeframe | str,
+        start: date | datetime,
+        end: date | datetime,
+        limit: int | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        floats: bool = False,
+    ) -> pa.Table:
+        """The values of `get_indicator_range` as an Arrow table, as `find_arrow` gives it."""
+        builder = _in_range(symbol, indicator_name, timeframe, start, end)
+        return self._arrow(builder, limit=limit, columns=columns, floats=floats)
+
+    def iterate_indicator_range_arrow(
+        self,
+        symbol: str,
+        indicator_name: str,
+        timeframe: Timeframe | str,
+        start: date | datetime,
+        end: date | datetime,
+        *,
+        columns: Sequence[str] | None = None,
+        floats: bool = False,
+    ) -> AbstractContextManager[pa.RecordBatchReader]:
+        """The values of `get_indicator_range` as a reader of record batches, as `iterate_arrow` gives it."""
+        builder = _in_range(symbol, indicator_name, timeframe, start, end)
+        return self._iterate_arrow(builder, columns=columns, floats=floats)
 
     def get_latest(
         self,
