@@ -19,6 +19,7 @@ from bench.operations import OPERATIONS
 from bench.report import Result, as_json, machine, print_growth, print_imports, print_table, read_json
 from bench.run import FULL, QUICK, measure_backend, measure_starts
 from bench.startup import STARTS
+from cream_store.plugins import discover
 
 _EPILOG = """\b
 Examples:
@@ -162,7 +163,7 @@ def main(
             print_table(tables, "Start", found, earlier)
             results += found
         if chosen([IMPORTS]):
-            imports = measure_imports(size.repetitions, size.budget, progress)
+            imports = measure_imports(discover(), size.repetitions, size.budget, progress)
             print_imports(tables, imports)
 
     if wants_json:

@@ -7,14 +7,13 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from rich.console import Console
 
 from bench.measuring import interleaved
-from cream_store.plugins import discover
 
 # A store that is open has imported what a service with these plugins imports; it does not connect.
 _PROGRAM: Final = """
@@ -62,14 +61,14 @@ class _Loading:
         return float(seconds)
 
 
-def measure_imports(repetitions: int, budget: float, progress: Console) -> list[ImportCost]:
-    """Bare Python, the core alone, with a driver, with each plugin and what that requires, with all plugins."""
+def measure_imports(plugins: Iterable[str], repetitions: int, budget: float, progress: Console) -> list[ImportCost]:
+    """Bare Python, the core alone, with each of the plugins and what that requires, and with all that are installed."""
     loadings = {
         BARE: _Loading("pass"),
         "import cream_store": _Loading("import cream_store"),
         "core": _opening([]),
         "core on PostgreSQL": _opening([], _POSTGRESQL),
-        **{f"core + {name}": _opening([name]) for name in discover()},
+        **{f"core + {name}": _opening([name]) for name in plugins},
         "all plugins": _opening(None),
     }
     with progress.status("imports"):

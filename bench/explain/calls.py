@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -226,7 +227,7 @@ For other parameters and filters a stored record's value of that name is taken.
 """
 
 
-_BOUNDED: Final = ("find_all",)
+_BOUNDED: Final = ("find_all", "find_arrow", "iterate_arrow")
 """Methods that give the whole table when nobody asks for less."""
 
 
@@ -234,6 +235,9 @@ def _run(method: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
     result = method(**arguments)
     if isinstance(result, KeysetPage) and result.next_cursor is not None:
         method(**arguments, after=result.next_cursor)
+    elif isinstance(result, AbstractContextManager):
+        with result as reader:
+            next(iter(reader), None)
     elif isinstance(result, Iterator):
         for _ in islice(result, 2_500):  # some parts of a thousand
             pass

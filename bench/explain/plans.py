@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from cream_store.backend import Cursor
+import psycopg2.extensions
+
+from cream_store.backend import Connection, Cursor
 from cream_store.environment import DatabaseLocation, Environment
 from cream_store.postgresql import PostgresqlDatabase
 
@@ -40,6 +42,19 @@ class RecordingDatabase(PostgresqlDatabase):
     def __init__(self, environment: Environment, location: DatabaseLocation) -> None:
         super().__init__(environment, location)
         self.statements: list[tuple[str, Sequence[Any] | None]] = []
+
+    def _connect_driver(self) -> Connection:
+        connection = super()._connect_driver()
+        statements = self.statements
+
+        class Cursor(psycopg2.extensions.cursor):
+            def copy_expert(self, sql: Any, *arguments: Any) -> None:
+                query = sql.decode().removeprefix("COPY (").rpartition(") TO STDOUT")[0]
+                statements.append((query, None))  # with its values in it
+                super().copy_expert(sql, *arguments)
+
+        connection.cursor_factory = Cursor
+        return connection
 
     def run(
         self, sql: str, parameters: Sequence[Any] | None, read: Callable[[Cursor], T], *, by_key: bool = False

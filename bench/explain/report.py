@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
 from bench.explain.check import Findings, WholeScan
+from bench.explain.expected import EXPECTED
 
 
 def print_findings(console: Console, title: str, findings: Findings) -> None:
@@ -21,8 +22,10 @@ def print_findings(console: Console, title: str, findings: Findings) -> None:
         f" {len({scan.method for scan in findings.unexpected})} without a reason,"
         f" {len({read.method for read in findings.not_covered})} not covered"
     )
+    for reason, methods in _by_reason(expected).items():
+        console.print(f"\n[bold]{reason}[/]:", ", ".join(_grouped(methods)), highlight=False)
     if expected:
-        console.print(_expected_table(expected))
+        console.print()
     if findings.unexpected:
         console.print(_unexpected_table(findings.unexpected))
     for read in findings.not_covered:
@@ -31,30 +34,31 @@ def print_findings(console: Console, title: str, findings: Findings) -> None:
         console.print(f"[yellow]never happened:[/] {expectation.reason}", highlight=False)
 
 
-def _expected_table(scans: Sequence[WholeScan]) -> Table:
-    table = Table(title="As expected", title_justify="left", title_style="bold", show_lines=True)
-    table.add_column("reason", ratio=1)
-    table.add_column("methods", ratio=2)
-    by_reason: dict[str, list[str]] = {}
+def _by_reason(scans: Sequence[WholeScan]) -> dict[str, list[str]]:
+    """The methods by the reason that they have, in the order of the list of expectations."""
+    methods: dict[str, list[str]] = {expectation.reason: [] for expectation in EXPECTED}
     for scan in scans:
-        methods = by_reason.setdefault(scan.reason or "", [])
-        if scan.method not in methods:
-            methods.append(scan.method)
-    for reason, methods in by_reason.items():
-        table.add_row(reason, ", ".join(_grouped(methods)))
-    return table
+        if scan.reason is not None and scan.method not in methods[scan.reason]:
+            methods[scan.reason].append(scan.method)
+    return {reason: found for reason, found in methods.items() if found}
 
 
 def _grouped(methods: Sequence[str]) -> list[str]:
-    """Methods of one name together: `find_all (12)`; those of few repositories by their whole names."""
+    """The methods without the word that all their classes end with; those of many repositories together."""
     by_name: dict[str, list[str]] = {}
     for method in methods:
-        by_name.setdefault(method.split(".")[1], []).append(method)
-    return [
-        part
-        for name, same in sorted(by_name.items())
-        for part in ([f"{name} of {len(same)} repositories"] if len(same) > 3 else same)
-    ]
+        repository, name = method.split(".")
+        by_name.setdefault(name, []).append(repository.removesuffix("Repository"))
+    grouped: list[str] = []
+    for name, repositories in sorted(by_name.items()):
+        if len(repositories) > _MANY:
+            grouped.append(f"{name} of {len(repositories)} repositories")
+        else:
+            grouped += [f"{repository}.{name}" for repository in repositories]
+    return grouped
+
+
+_MANY: Final = 15
 
 
 def _unexpected_table(scans: Sequence[WholeScan]) -> Table:

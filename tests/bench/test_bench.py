@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from bench.backends import BACKENDS
+from bench.backends import BACKENDS, opened
 from bench.command import main
+from bench.growth import GROWING, measure_growth, plot
+from bench.imports import measure_imports
 from bench.operations import OPERATIONS, WITHOUT
-from bench.report import OTHERS, OURS, UNPREPARED, Result
+from bench.report import OTHERS, OURS, UNPREPARED, Result, comparisons
 from bench.run import Size, measure_backend, measure_starts
 from bench.startup import STARTS
+from bench.workload import Workload
+from cream_plugins.core_trading import DecisionsRepository
 
 TINY = Size(rows=100, repetitions=1, calls=2, candles=200, budget=1)
 QUIET = Console(quiet=True)
@@ -68,3 +73,64 @@ def test_a_file_that_is_no_earlier_run_is_refused(tmp_path: Path) -> None:
 
     assert result.exit_code == 1
     assert "is no output of scripts/bench --json" in result.stderr
+
+
+def test_imports_cost_time_and_memory() -> None:
+    costs = {cost.name: cost for cost in measure_imports(["user-settings"], 1, 1, QUIET)}
+
+    assert costs["core"].seconds > costs["bare Python"].seconds
+    assert costs["all plugins"].peak_bytes > costs["core"].peak_bytes > costs["bare Python"].peak_bytes
+    assert "core + user-settings" in costs
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_operations_are_measured_at_each_size_of_the_table(backend: str, tmp_path: Path) -> None:
+    picture, sizes = tmp_path / "growth.png", [100, 400]
+
+    title, results = measure_growth(backend, None, list(GROWING), sizes, TINY, QUIET)
+    plot(picture, [title], results)
+
+    assert {(result.operation, result.rows) for result in results} == {
+        (name, n) for name in GROWING for n in (100, 400)
+    }
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_table_grows_by_copies_of_all_its_rows(backend: str) -> None:
+    with opened(backend, None) as open_backend:
+        workload = Workload(open_backend.store, rows=100, candles=0)
+        decisions = open_backend.store[DecisionsRepository]
+        first, *_ = decisions.find_all(order_by="created_at")
+        workload.new_decisions(3)
+        workload.grow(300)
+
+        assert decisions.count() == 300
+        assert len({decision.created_at for decision in decisions.find_all()}) == 300
+        copies = decisions.find_all(order_by="created_at")[100::100]
+        assert [copy.created_at - first.created_at for copy in copies] == [timedelta(minutes=m) for m in (100, 200)]
+        assert all(decisions.find_by_id(id) for id in workload.ids(5))
+
+
+def test_what_shall_not_grow_is_compared() -> None:
+    def ours(operation: str, rows: int, seconds: float) -> Result:
+        return Result("sqlite", operation, OURS, seconds, 1, rows)
+
+    compared = comparisons(
+        [
+            ours("find_by_id", 10_000, 1),
+            ours("find_by_id", 1_000_000, 1.1),
+            ours("keyset_first", 1_000_000, 2),
+            ours("keyset_deep", 1_000_000, 4),
+        ]
+    )
+
+    assert [(one.ratio, one.is_met) for one in compared] == [(1.1, True), (2, False)]
+
+
+@pytest.mark.parametrize("sizes", ["10,100", "1000,1500", "1000,1000", "many"])
+def test_sizes_that_make_no_sense_are_refused(sizes: str) -> None:
+    result = CliRunner().invoke(main, ["--sizes", sizes])
+
+    assert result.exit_code == 2
+    assert "--sizes" in result.stderr
