@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -16,7 +18,8 @@ from bench.backends import BACKENDS, postgresql_store, version_of
 from bench.growth import GROWING, QUICK_SIZES, SIZES, measure_growth, plot
 from bench.imports import ImportCost, measure_imports
 from bench.operations import OPERATIONS
-from bench.report import Result, as_json, machine, print_growth, print_imports, print_table, read_json
+from bench.report import growth_grids, imports_grid, operations_grid, print_grids
+from bench.results import Result, as_json, machine, read_json
 from bench.run import FULL, QUICK, measure_backend, measure_starts
 from bench.startup import STARTS
 from cream_store.plugins import discover
@@ -26,6 +29,7 @@ Examples:
   scripts/bench                              all of it, some minutes
   scripts/bench --quick                      a first impression in half a minute
   scripts/bench --only find_by_id --only create --backend postgresql
+  scripts/bench --markdown >last.md          the tables for a document
   scripts/bench --json >before.json          keep a run,
   scripts/bench --compare before.json        and see what a change brought
   scripts/bench --plot growth.png            what grows with the table: up to a million rows
@@ -104,6 +108,7 @@ def _parsed_sizes(context: click.Context, option: click.Parameter, text: str | N
     " Exits with 1 when one goes through a whole table without a reason.",
 )
 @click.option("--json", "wants_json", is_flag=True, help="Print JSON instead of tables.")
+@click.option("--markdown", "wants_markdown", is_flag=True, help="Print the tables as Markdown, for a document.")
 @click.option(
     "--compare",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -119,6 +124,7 @@ def main(
     plot_file: Path | None,
     wants_plans: bool,
     wants_json: bool,
+    wants_markdown: bool,
     compare: Path | None,
 ) -> None:
     """Measure cream-store beside the raw drivers, Peewee and SQLAlchemy: the same work on the same rows, in one run."""
@@ -134,8 +140,8 @@ def main(
     backends = backends or BACKENDS
     if plot_file is not None and not sizes:
         sizes = QUICK_SIZES if quick else SIZES
-    console, progress = Console(), Console(stderr=True)
-    tables = Console(quiet=True) if wants_json else console
+    console, progress = Console(quiet=wants_json, width=_width()), Console(stderr=True)
+    show = partial(print_grids, console, as_markdown=wants_markdown)
 
     def chosen(known: Iterable[str]) -> list[str]:
         return [name for name in known if not names or name in names]
@@ -146,7 +152,7 @@ def main(
         titles = []
         for backend in backends:
             title, found = measure_growth(backend, database_url, chosen(GROWING), sizes, size, progress)
-            print_growth(tables, title, found)
+            show(growth_grids(title, found))
             titles.append(title)
             results += found
         if plot_file is not None:
@@ -156,20 +162,24 @@ def main(
         if operations := chosen(OPERATIONS):
             for backend in backends:
                 title, found = measure_backend(backend, database_url, operations, size, progress)
-                print_table(tables, f"{title}, {size.rows:,} rows", found, earlier)
+                show([operations_grid(f"{title}, {size.rows:,} rows", found, earlier)])
                 results += found
         if starts := chosen(STARTS):
             found = measure_starts(starts, size, progress)
-            print_table(tables, "Start", found, earlier)
+            show([operations_grid("Start", found, earlier)])
             results += found
         if chosen([IMPORTS]):
             imports = measure_imports(discover(), size.repetitions, size.budget, progress)
-            print_imports(tables, imports)
+            show([imports_grid(imports)])
 
+    console.print(f"{machine()}; medians of at most {size.repetitions} repetitions", highlight=False)
     if wants_json:
         click.echo(as_json(results, imports, asdict(size)))
-    else:
-        console.print(f"{machine()}; medians of at most {size.repetitions} repetitions")
+
+
+def _width() -> int | None:
+    """Room for the whole tables in a file, and what there is on a terminal."""
+    return None if sys.stdout.isatty() else 120
 
 
 def _explain(database_url: str | None, wants_json: bool) -> None:
@@ -177,7 +187,7 @@ def _explain(database_url: str | None, wants_json: bool) -> None:
     from bench.explain.filling import fill
     from bench.explain.report import as_dict, print_findings
 
-    console, progress = Console(), Console(stderr=True)
+    console, progress = Console(width=_width()), Console(stderr=True)
     with postgresql_store(database_url, plugins=None) as store:
         findings = check(store, fill(store, 1, progress), progress)
         version = version_of(store.database)

@@ -12,7 +12,7 @@ from rich.console import Console
 from bench.backends import opened
 from bench.measuring import interleaved
 from bench.operations import OPERATIONS
-from bench.report import Result, results_of
+from bench.results import Result, results_of
 from bench.run import Size
 from bench.workload import Workload
 

@@ -72,7 +72,7 @@ class CreamStore(Peer):
 class UnpreparedCreamStore(CreamStore):
     """cream-store behind a URL that forbids prepared statements, as behind some connection poolers."""
 
-    name = "prepared off"
+    name = "unprepared"
 
     def __init__(self, database: Database) -> None:
         url = database.location.url

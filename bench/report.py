@@ -1,227 +1,131 @@
-"""What was measured: as tables for people, as JSON for machines."""
+"""What was measured, as tables for people: in colour for a terminal, as Markdown for documents."""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench.imports import ImportCost
-
-OURS: Final = "cream-store"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One operation of one peer."""
-
-    section: str  # a back end, or "start"
-    operation: str
-    peer: str
-    seconds: float  # of one call, the median over the repetitions
-    ratio: float  # to the first peer of the section
-    rows: int = 0  # in the table; 0 where there is none
+from bench.results import (
+    OTHERS,
+    OURS,
+    TARGETS,
+    UNPREPARED,
+    UNPREPARED_TARGETS,
+    Result,
+    Target,
+    comparisons,
+    duration,
+    is_left_behind,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What cream-store may take at most: so many times the first peer's time, or so many seconds."""
+class Grid:
+    """A table: cells are text, perhaps with rich's colours."""
 
-    ratio: float | None = None
-    seconds: float | None = None
+    title: str
+    columns: Sequence[str]
+    rows: list[Sequence[str]] = field(default_factory=list)
 
-    def is_met(self, result: Result) -> bool:
-        """Whether a result keeps to it."""
-        return (self.ratio is None or result.ratio <= self.ratio) and (
-            self.seconds is None or result.seconds <= self.seconds
-        )
+    def as_table(self) -> Table:
+        """The table for a terminal."""
+        table = Table(title=self.title, title_justify="left", title_style="bold")
+        for place, column in enumerate(self.columns):
+            table.add_column(column, justify="right" if place else "left", no_wrap=not place)
+        for row in self.rows:
+            table.add_row(*row)
+        return table
 
-    def __str__(self) -> str:
-        limit = f"{self.ratio:.2f} x" if self.ratio is not None else duration(self.seconds or 0)
-        return f"<= {limit}"
-
-
-_OF_ONE_ROW: Final = ("find_by_id", "create", "update", "find_many")
-_BULK: Final = ("bulk_upsert_fresh", "bulk_upsert_stored")
-_OF_MANY_ROWS: Final = (*_BULK, "range_records")
-_POOL: Final = ("pool_1_thread", "pool_32_threads")
-
-TARGETS: Final[dict[str, dict[str, Target]]] = {
-    "sqlite": {
-        **dict.fromkeys(_OF_ONE_ROW, Target(ratio=1.8)),
-        **dict.fromkeys(_OF_MANY_ROWS, Target(ratio=1.3)),
-        "range_arrow": Target(ratio=0.2),
-        **dict.fromkeys(_POOL, Target(seconds=10e-6)),
-    },
-    "postgresql": {
-        **dict.fromkeys(("find_by_id", "create", "update"), Target(ratio=1.0)),
-        "find_many": Target(ratio=1.15),
-        **dict.fromkeys(_BULK, Target(ratio=1.15)),
-        "range_records": Target(ratio=1.3),
-        "range_arrow": Target(ratio=0.2),
-        **dict.fromkeys(_POOL, Target(seconds=10e-6)),
-    },
-    "start": {"help": Target(seconds=1 / 3)},
-}
-"""By section and operation."""
-
-UNPREPARED: Final = "prepared off"
-_UNPREPARED_TARGETS: Final = dict.fromkeys(_OF_ONE_ROW, Target(ratio=1.15))
-
-OTHERS: Final = ("Peewee", "SQLAlchemy")
-_TIMES_FASTER: Final = {("find_by_id", "Peewee"): 2.0, ("find_by_id", "SQLAlchemy"): 1.5}
+    def as_markdown(self) -> str:
+        """The table for a document; the title is its first column's."""
+        lines = [
+            [self.title, *self.columns[1:]],
+            ["---", *["--:"] * (len(self.columns) - 1)],
+            *([f"`{row[0]}`", *(Text.from_markup(cell).plain for cell in row[1:])] for row in self.rows),
+        ]
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def is_left_behind(other: Result, ours: Result) -> bool:
-    """Whether cream-store is as much faster than another library as it shall be: faster, and at some things by far."""
-    return other.seconds > ours.seconds * _TIMES_FASTER.get((other.operation, other.peer), 1.0)
+def print_grids(console: Console, grids: Sequence[Grid], *, as_markdown: bool) -> None:
+    """Tables one after the other."""
+    for grid in grids:
+        if as_markdown:
+            console.out(grid.as_markdown(), end="\n\n", highlight=False)
+        else:
+            console.print(grid.as_table())
 
 
-def results_of(section: str, operation: str, medians: Mapping[str, float], rows: int = 0) -> list[Result]:
-    """The results of one row; the first peer is what the others are compared to."""
-    first = next(iter(medians.values()))
-    return [Result(section, operation, peer, seconds, seconds / first, rows) for peer, seconds in medians.items()]
-
-
-def as_json(results: Iterable[Result], imports: Iterable[ImportCost], settings: Mapping[str, Any]) -> str:
-    """The whole run, for `--compare` and for other programs."""
-    run = {
-        "machine": machine(),
-        "settings": settings,
-        "results": [asdict(result) for result in results],
-        "imports": [asdict(cost) for cost in imports],
-    }
-    return json.dumps(run, indent=2)
-
-
-def read_json(path: Path) -> list[Result]:
-    """The results of an earlier run. Raises ValueError when the file holds none."""
-    try:
-        return [Result(**result) for result in json.loads(path.read_text())["results"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no output of scripts/bench --json: {error}") from error
-
-
-def machine() -> str:
-    """The machine in a few words."""
-    return f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-
-
-def print_table(console: Console, title: str, results: Sequence[Result], earlier: Sequence[Result]) -> None:
+def operations_grid(title: str, results: Sequence[Result], earlier: Sequence[Result]) -> Grid:
     """One section: an operation a row, a peer a column. The first peer's cells are times, the others' are ratios."""
     peers = list(dict.fromkeys(result.peer for result in results))
     before = {(result.section, result.operation): result for result in earlier if result.peer == OURS}
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("operation", no_wrap=True)
+    columns = ["operation"]
     for peer in peers:
-        table.add_column(peer, justify="right")
-        if peer == OURS:
-            table.add_column("target", justify="right")
-            if earlier:
-                table.add_column("before", justify="right")
+        columns += [peer, "target", *(["before"] if earlier else [])] if peer == OURS else [peer]
+    grid = Grid(title, columns)
     for operation in dict.fromkeys(result.operation for result in results):
         row = {result.peer: result for result in results if result.operation == operation}
+        ours = row[OURS]
+        target = TARGETS.get(ours.section, {}).get(operation)
         cells = [operation]
         for peer in peers:
-            cells.append(_cell(row.get(peer), is_first=peer == peers[0]))
-            if peer == UNPREPARED and (result := row.get(peer)) is not None:
-                cells[-1] = _coloured(cells[-1], _UNPREPARED_TARGETS.get(operation), result)
-            if peer in OTHERS and (result := row.get(peer)) is not None:
-                cells[-1] = _judged(cells[-1], is_left_behind(result, row[OURS]))
-            if peer == OURS:
-                target = TARGETS.get(row[peer].section, {}).get(operation)
-                cells[-1] = _coloured(cells[-1], target, row[peer])
-                cells.append(str(target or ""))
+            result = row.get(peer)
+            if result is None:
+                cells.append("")
+            elif peer == OURS:
+                in_seconds = target is not None and target.seconds is not None
+                text = duration(ours.seconds) if in_seconds else _cell(ours, is_first=peer == peers[0])
+                cells += [_coloured(text, target, ours), str(target or "")]
                 if earlier:
-                    cells.append(_cell(before.get((row[peer].section, operation)), is_first=False))
-        table.add_row(*cells)
-    console.print(table)
+                    old = before.get((ours.section, operation))
+                    cells.append("" if old is None else duration(old.seconds) if in_seconds else _cell(old))
+            elif peer == UNPREPARED:
+                cells.append(_coloured(_cell(result), UNPREPARED_TARGETS.get(operation), result))
+            elif peer in OTHERS:
+                cells.append(_judged(_cell(result), is_left_behind(result, ours)))
+            else:
+                cells.append(_cell(result, is_first=peer == peers[0]))
+        grid.rows.append(cells)
+    return grid
 
 
-def _cell(result: Result | None, *, is_first: bool) -> str:
-    if result is None:
-        return ""
-    return duration(result.seconds) if is_first or result.section == "start" else f"{result.ratio:.2f} x"
+def growth_grids(title: str, results: Sequence[Result]) -> list[Grid]:
+    """What our own calls cost at each size of the table, and what shall not grow."""
+    ours = {(result.operation, result.rows): result.seconds for result in results if result.peer == OURS}
+    sizes = sorted({rows for _, rows in ours})
+    grid = Grid(f"{title}: {OURS} by rows in the table", ["operation", *(f"{rows:,}" for rows in sizes)])
+    for operation in dict.fromkeys(operation for operation, _ in ours):
+        grid.rows.append([operation, *(duration(ours[operation, rows]) for rows in sizes)])
+    compared = Grid(f"{title}: what shall not grow", ["figures", "ratio", "target"])
+    for one in comparisons(results):
+        compared.rows.append([one.title, _judged(f"{one.ratio:.2f}", one.is_met), f"<= {one.limit:.2f}"])
+    return [grid, *([compared] if compared.rows else [])]
+
+
+def imports_grid(costs: Sequence[ImportCost]) -> Grid:
+    """Time and memory of each selection of plugins, and what it adds to a bare Python."""
+    grid = Grid("Imports", ["loaded", "time", "peak memory", "more than bare Python"])
+    for cost in costs:
+        added = _megabytes(cost.peak_bytes - costs[0].peak_bytes)
+        grid.rows.append([cost.name, duration(cost.seconds), _megabytes(cost.peak_bytes), added])
+    return grid
+
+
+def _cell(result: Result, *, is_first: bool = False) -> str:
+    return duration(result.seconds) if is_first or result.section == "start" else f"{result.ratio:.2f}"
 
 
 def _coloured(text: str, target: Target | None, result: Result) -> str:
-    if target is None:
-        return text
-    return _judged(text, target.is_met(result))
+    return text if target is None else _judged(text, target.is_met(result))
 
 
 def _judged(text: str, is_good: bool) -> str:
     return f"[green]{text}[/]" if is_good else f"[red]{text}[/]"
-
-
-def duration(seconds: float) -> str:
-    """A duration for people."""
-    if seconds < 1e-3:
-        return f"{seconds * 1e6:.1f} us"
-    return f"{seconds * 1e3:.1f} ms" if seconds < 10 else f"{seconds:.1f} s"
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two of our own figures that shall be much the same."""
-
-    title: str
-    ratio: float
-    limit: float
-
-    @property
-    def is_met(self) -> bool:
-        """Whether the ratio keeps to its limit."""
-        return self.ratio <= self.limit
-
-
-def comparisons(results: Sequence[Result]) -> list[Comparison]:
-    """What shall not grow with the table, as far as it was measured on one back end."""
-    ours = {(result.operation, result.rows): result.seconds for result in results if result.peer == OURS}
-    largest = max(rows for _, rows in ours)
-    pairs = [
-        (("find_by_id", largest), ("find_by_id", largest // 100), 1.2),
-        (("keyset_deep", largest), ("keyset_first", largest), 1.3),
-    ]
-    return [
-        Comparison(f"{one[0]} at {one[1]:,} rows against {other[0]} at {other[1]:,}", ours[one] / ours[other], limit)
-        for one, other, limit in pairs
-        if one in ours and other in ours
-    ]
-
-
-def print_growth(console: Console, title: str, results: Sequence[Result]) -> None:
-    """What our own calls cost at each size of the table, and what shall not grow."""
-    ours = {(result.operation, result.rows): result.seconds for result in results if result.peer == OURS}
-    sizes = sorted({rows for _, rows in ours})
-    table = Table(title=f"{title}: {OURS}, by rows in the table", title_justify="left", title_style="bold")
-    table.add_column("operation", no_wrap=True)
-    for rows in sizes:
-        table.add_column(f"{rows:,}", justify="right")
-    for operation in dict.fromkeys(operation for operation, _ in ours):
-        table.add_row(operation, *(duration(ours[operation, rows]) for rows in sizes))
-    console.print(table)
-    for one in comparisons(results):
-        console.print(f"{one.title}: {_judged(f'{one.ratio:.2f} x', one.is_met)} (<= {one.limit:.2f} x)")
-
-
-def print_imports(console: Console, costs: Sequence[ImportCost]) -> None:
-    """Time and memory of each selection of plugins, and what it adds to a bare Python."""
-    table = Table(title="Imports", title_justify="left", title_style="bold")
-    table.add_column("loaded", no_wrap=True)
-    for column in ("time", "peak memory", "more than bare Python"):
-        table.add_column(column, justify="right")
-    for cost in costs:
-        added = _megabytes(cost.peak_bytes - costs[0].peak_bytes)
-        table.add_row(cost.name, duration(cost.seconds), _megabytes(cost.peak_bytes), added)
-    console.print(table)
 
 
 def _megabytes(size: int) -> str:

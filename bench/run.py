@@ -13,7 +13,7 @@ from bench.agreement import check_agreement
 from bench.backends import opened
 from bench.measuring import interleaved
 from bench.operations import OPERATIONS, WITHOUT
-from bench.report import Result, results_of
+from bench.results import Result, results_of
 from bench.startup import STARTS, seconds_to_run
 from bench.workload import Workload
 

@@ -15,7 +15,7 @@ from bench.command import main
 from bench.growth import GROWING, measure_growth, plot
 from bench.imports import measure_imports
 from bench.operations import OPERATIONS, WITHOUT
-from bench.report import OTHERS, OURS, UNPREPARED, Result, comparisons
+from bench.results import OTHERS, OURS, UNPREPARED, Result, comparisons
 from bench.run import Size, measure_backend, measure_starts
 from bench.startup import STARTS
 from bench.workload import Workload
@@ -61,8 +61,8 @@ def test_a_table_shows_the_target_and_the_earlier_run(tmp_path: Path) -> None:
 
     table = run("--compare", str(earlier))
 
-    assert "<= 1.80 x" in table
-    assert f"{ours['ratio']:.2f} x" in table.split("before")[1]
+    assert "<= 1.80" in table
+    assert f"{ours['ratio']:.2f}" in table.split("before")[1]
 
 
 def test_a_file_that_is_no_earlier_run_is_refused(tmp_path: Path) -> None:
@@ -134,3 +134,12 @@ def test_sizes_that_make_no_sense_are_refused(sizes: str) -> None:
 
     assert result.exit_code == 2
     assert "--sizes" in result.stderr
+
+
+def test_tables_come_as_markdown_too() -> None:
+    head, line, row, *_ = run("--markdown").splitlines()
+
+    assert head.endswith(" | sqlite3 | cream-store | target | Peewee | SQLAlchemy |")
+    assert line == "| --- | --: | --: | --: | --: | --: |"
+    assert row.startswith("| `find_by_id` | ")
+    assert " | <= 1.80 | " in row
