@@ -149,6 +149,8 @@ def main(
     results: list[Result] = []
     imports: list[ImportCost] = []
     if sizes:
+        if not chosen(GROWING):
+            raise click.UsageError(f"at several sizes there are only {', '.join(GROWING)}")
         titles = []
         for backend in backends:
             title, found = measure_growth(backend, database_url, chosen(GROWING), sizes, size, progress)

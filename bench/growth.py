@@ -12,6 +12,7 @@ from rich.console import Console
 from bench.backends import opened
 from bench.measuring import interleaved
 from bench.operations import OPERATIONS
+from bench.progress import progressing
 from bench.results import Result, results_of
 from bench.run import Size
 from bench.workload import Workload
@@ -28,17 +29,15 @@ def measure_growth(
     results: list[Result] = []
     with opened(backend, server_url) as open_backend:
         workload = Workload(open_backend.store, sizes[0], size.candles)
-        for rows in sizes:
-            with progress.status(f"{backend}: growing to {rows:,} rows"):
-                workload.grow(rows)
-            with progress.status(f"{backend}: measuring at {workload.rows:,} rows"):
-                # All operations together, because they are compared with each other too.
-                batches = {
-                    (name, peer.name): partial(OPERATIONS[name], peer, workload, size.calls)
-                    for name in names
-                    for peer in open_backend.peers
-                }
-                seconds = interleaved(batches, size.repetitions, size.budget * len(names))
+        for rows in progressing(sizes, backend, progress, "{:,} rows".format):
+            workload.grow(rows)
+            # All operations together, because they are compared with each other too.
+            batches = {
+                (name, peer.name): partial(OPERATIONS[name], peer, workload, size.calls)
+                for name in names
+                for peer in open_backend.peers
+            }
+            seconds = interleaved(batches, size.repetitions, size.budget * len(names))
             for name in names:
                 of_peers = {peer.name: seconds[name, peer.name] for peer in open_backend.peers}
                 results += results_of(backend, name, of_peers, workload.rows)

@@ -31,7 +31,7 @@ _READING: Final = (
 _WRITING: Final = (
     "acknowledge", "activate", "add", "archive", "bulk", "cancel", "claim", "clear", "clone", "close", "complete",
     "consume", "create", "deactivate", "delete", "disable", "enable", "enter", "extend", "fail", "increment", "insert",
-    "link", "log", "mark", "promote", "prune", "purge", "refresh", "replace", "reset", "resolve_arbitrage", "resolve",
+    "link", "log", "mark", "promote", "prune", "purge", "refresh", "replace", "reset", "resolve",
     "revoke", "rotate", "save", "seed", "set", "start", "sync", "touch", "transition", "unlink", "update", "upsert",
 )  # fmt: skip
 _ASKING_NOTHING: Final = ("environment_of", "one_environment_of")
@@ -54,14 +54,13 @@ class NotCovered:
     reason: str
 
 
-def reads(store: Store) -> Iterator[Call | NotCovered]:
-    """All reads of a store that `fill` filled."""
-    for plugin in store.plugins:
-        for kind in plugin.repositories:
-            yield from _reads_of(store[kind])
+def repositories(store: Store) -> list[AnyRepository]:
+    """All repositories of a store."""
+    return [store[kind] for plugin in store.plugins for kind in plugin.repositories]
 
 
-def _reads_of(repository: AnyRepository) -> Iterator[Call | NotCovered]:
+def reads_of(repository: AnyRepository) -> Iterator[Call | NotCovered]:
+    """All reads of a repository whose table `fill` filled."""
     sample = _sample_of(repository)
     for name, function in inspect.getmembers(type(repository), inspect.isfunction):
         if name.startswith("_") or name in _ASKING_NOTHING or (_begins(name, _WRITING) and not _begins(name, _READING)):

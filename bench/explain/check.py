@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rich.console import Console
-from rich.progress import track
 
-from bench.explain.calls import Call, NotCovered, reads
+from bench.explain.calls import Call, NotCovered, reads_of, repositories
 from bench.explain.expected import EXPECTED, Expectation
 from bench.explain.plans import RecordingDatabase, TableScan, table_scans
+from bench.progress import progressing
 from cream_store import Store
 
 _READING: Final = ("SELECT", "WITH")
@@ -58,11 +58,12 @@ def check(store: Store, rows: Mapping[str, int], progress: Console) -> Findings:
     findings = Findings()
     try:
         recorded = Store(database, store.plugins)
-        for read in track(list(reads(recorded)), "explaining reads", console=progress, transient=True):
-            if isinstance(read, NotCovered):
-                findings.not_covered.append(read)
-            else:
-                _explain(read, database, rows, findings)
+        for repository in progressing(repositories(recorded), "explaining", progress, lambda one: type(one).__name__):
+            for read in reads_of(repository):
+                if isinstance(read, NotCovered):
+                    findings.not_covered.append(read)
+                else:
+                    _explain(read, database, rows, findings)
     finally:
         database.close_pool()
     seen = {scan.reason for scan in findings.scans}

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from rich.console import Console
-from rich.progress import track
 
+from bench.progress import progressing
 from cream_store import Database, Environment, Store
 from cream_store.fields import (
     BooleanField,
@@ -53,7 +53,7 @@ def fill(store: Store, scale: float, progress: Console) -> dict[str, int]:
     Returns the number of rows by table.
     """
     rows = {table_of(row): _rows_of(table_of(row), scale) for row in store.rows}
-    for row in track(store.rows, "filling tables", console=progress, transient=True):
+    for row in progressing(store.rows, "filling", progress, table_of):
         with _indexes_made_afterwards(store.database, table_of(row)):
             _fill(store.database, row, rows)
         # VACUUM too, as autovacuum would: it lets indexes answer without looking into the table.

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from bench.backends import postgresql_store
-from bench.explain.calls import Call, reads
+from bench.explain.calls import Call, reads_of, repositories
 from bench.explain.check import Findings, check
 from bench.explain.filling import BOUNDED_ROWS, ROWS, fill
 from bench.explain.plans import TableScan
@@ -41,15 +41,16 @@ def test_every_read_of_every_repository_is_called(filled: tuple[Store, dict[str,
     store, _ = filled
     called: set[str] = set()
 
-    for read in reads(store):
-        assert isinstance(read, Call), read
-        if read.method not in called:
-            with store.transaction():  # which some of them need
-                read.run()
-            called.add(read.method)
+    for repository in repositories(store):
+        for read in reads_of(repository):
+            assert isinstance(read, Call), read
+            if read.method not in called:
+                with store.transaction():  # which some of them need
+                    read.run()
+                called.add(read.method)
 
-    repositories = {repository.__name__ for plugin in store.plugins for repository in plugin.repositories}
-    assert {method.split(".")[0] for method in called} == repositories
+    known = {kind.__name__ for plugin in store.plugins for kind in plugin.repositories}
+    assert {method.split(".")[0] for method in called} == known
     assert "DecisionsRepository.find_recent_within_window" in called
 
 
@@ -62,10 +63,8 @@ def test_a_method_that_nobody_knows_how_to_call_is_reported(filled: tuple[Store,
             """Neither reads nor writes, by its name."""
 
     store, _ = filled
-    core_trading = next(plugin for plugin in store.plugins if plugin.name == "core-trading")
-    with_mood = Store(store.database, [replace(core_trading, repositories=(Decisions,))])
 
-    unknown = {read.method: read.reason for read in reads(with_mood) if not isinstance(read, Call)}
+    unknown = {read.method: read.reason for read in reads_of(Decisions(store.database)) if not isinstance(read, Call)}
 
     assert unknown.keys() == {"Decisions.find_by_mood", "Decisions.ponder"}
     assert "mood" in unknown["Decisions.find_by_mood"]
