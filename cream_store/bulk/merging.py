@@ -28,8 +28,13 @@ from cream_store.url import Kind
 
 R = TypeVar("R", bound=Record)
 
-FEW: Final[dict[Kind, int]] = {"postgresql": 100, "sqlite": 100}
-"""So many rows at most go in statements of their own."""
+FEW: Final[dict[Kind, int]] = {"postgresql": 50, "sqlite": 100}
+"""So many rows at most go in statements of their own.
+
+Measured with candles, the temporary table is the quicker way from 35 rows on PostgreSQL 18, from 80 on SQLite: it costs
+3 ms and 0.4 ms, and saves 0.08 and 0.005 ms for each row. It is left for a few more because it also leaves dead rows in
+PostgreSQL's catalogue.
+"""
 
 _ORDINAL: Final = ByKind("ctid", "rowid")
 """Numbers the rows of the temporary table in the order in which they came."""

@@ -333,8 +333,8 @@ class TestWhatIsGiven:
 
 def table_of(given: list[Candle], **columns: pa.Array) -> pa.Table:
     leave_out = {"id", "created_at", *columns}
-    rows = [{name: value for name, value in one.as_dict().items() if name not in leave_out} for one in given]
-    table = pa.Table.from_pylist([{**row, "timeframe": str(row["timeframe"])} for row in rows])
+    rows = [{**one.as_dict(), "timeframe": str(one.timeframe)} for one in given]
+    table = pa.Table.from_pylist([{name: row[name] for name in row if name not in leave_out} for row in rows])
     for name, column in columns.items():
         table = table.append_column(name, column)
     return table
@@ -360,8 +360,8 @@ class TestTables:
         repository.upsert_many(rounded(table))
         opens = [one.open for one in unnumbered(repository.find_all())]
         assert opens[:3] == [Decimal("100.0000"), Decimal("100.0002"), Decimal("100.1")]
-        assert [one.open for one in repository.create_many(rounded([{**candle(-1).as_dict(), "open": 1.00015}]))] == [
-            Decimal("1.0002")
+        assert [one.open for one in repository.create_many(rounded([{**candle(-1).as_dict(), "open": 100.00015}]))] == [
+            Decimal("100.0002")
         ]
 
     @pytest.mark.parametrize("count", [3, MANY])

@@ -153,7 +153,7 @@ class CandleReader:
         values = (
             columns[0] if len(columns) == 1 else [" ".join(map(str, parts)) for parts in zip(*columns, strict=True)]
         )
-        moments = list(map(moment_of, values))
+        moments = (_utc_moments(values) if self._zone is UTC else None) or list(map(moment_of, values))
         zones = {moment.tzinfo for moment in moments}
         if zones == {UTC}:
             return moments
@@ -278,6 +278,16 @@ def moment_of(value: Any) -> datetime:
     except ValueError:
         text = str(value)[:40]
         raise InvalidDataError(f"{text!r} is not a time such as 2024-01-31 or 2024-01-31 15:30:00") from None
+
+
+def _utc_moments(values: list[Any]) -> list[datetime] | None:
+    """The times that texts without an offset show, in UTC; None if there is anything else among them."""
+    try:
+        # Giving each its offset as a datetime would take longer than all the rest.
+        moments = [datetime.fromisoformat(f"{text}+00:00") for text in values]
+    except ValueError:
+        return None
+    return moments if {moment.tzinfo for moment in moments} == {UTC} else None
 
 
 def _at_home(moment: datetime, zone: tzinfo) -> datetime:
