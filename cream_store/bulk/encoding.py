@@ -35,7 +35,7 @@ def compile_encoder(column: StoredColumn, kind: Kind) -> ColumnEncoder:
 
     It raises the column's InvalidDataError, with the position of the record.
     """
-    encode_one = column.encoder(kind)
+    encode_one = _encoder_of_one(column, kind)
     encoders_of_alike = _encoders_of_alike(column.as_column(), kind)
 
     def encode(values: Sequence[Any], first: int) -> list[Any]:
@@ -60,6 +60,14 @@ def compile_encoder(column: StoredColumn, kind: Kind) -> ColumnEncoder:
         return [None if value is None else next(following) for value in values]
 
     return encode
+
+
+def _encoder_of_one(column: StoredColumn, kind: Kind) -> Callable[[Any], Any]:
+    encode_one = column.encoder(kind)
+    if kind == "postgresql" and isinstance(column.as_column(), UUIDField):
+        # Whether given as a UUID or as text: the same keys have to look the same.
+        return lambda value: encode_one(value).replace("-", "")
+    return encode_one
 
 
 def at_position(error: InvalidDataError, position: int) -> InvalidDataError:

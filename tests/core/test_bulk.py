@@ -11,7 +11,6 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -307,6 +306,14 @@ class TestWhatIsGiven:
         with pytest.raises(InvalidDataError, match=r"candles: open is missing \(record 2\)"):
             repository.upsert_many([good, without])
 
+    @pytest.mark.parametrize("count", [3, MANY])
+    def test_keys_in_two_spellings(self, store: Store, count: int) -> None:
+        users = [User(name="A", email=f"{i}@example.com") for i in range(count)]
+        spelt = [{**one.as_dict(), "id": str(one.id), "name": "B"} for one in users]
+        written = store[UsersRepository].upsert_many([*users, *spelt])
+        assert (written, written.inserted, written.updated) == (2 * count, count, 0)
+        assert {one.name for one in store[UsersRepository].find_all()} == {"B"}
+
     def test_nothing(self, repository: CandlesRepository) -> None:
         assert repository.upsert_many([]) == 0
         assert repository.create_many(iter([])) == []
@@ -340,9 +347,18 @@ def table_of(given: list[Candle], **columns: pa.Array) -> pa.Table:
     return table
 
 
+def to_polars(table: pa.Table) -> Any:
+    return pytest.importorskip("polars").from_arrow(table)
+
+
+def to_pandas(table: pa.Table) -> Any:
+    pytest.importorskip("pandas")
+    return table.to_pandas()
+
+
 class TestTables:
     @pytest.mark.parametrize("count", [3, MANY])
-    @pytest.mark.parametrize("convert", [pa.Table.to_reader, pl.from_arrow, pa.Table.to_pandas, lambda table: table])
+    @pytest.mark.parametrize("convert", [pa.Table.to_reader, to_polars, to_pandas, pa.table])
     def test_every_kind(self, repository: CandlesRepository, convert: Any, count: int) -> None:
         choice = random.Random(count)
         given = [random_candle(choice).replace(timestamp=START + timedelta(minutes=i)) for i in range(count)]
@@ -396,7 +412,7 @@ class TestTables:
             repository.upsert_many(table.drop_columns(["open"]))
 
     def test_a_frame_with_a_filtered_index(self, repository: CandlesRepository) -> None:
-        frame = table_of(candles(3)).to_pandas()
+        frame = to_pandas(table_of(candles(3)))
         assert repository.upsert_many(frame[frame["timestamp"] > START]).inserted == 2
 
 
