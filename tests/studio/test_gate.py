@@ -27,9 +27,9 @@ def statements(sqlite_ships: Store, monkeypatch: pytest.MonkeyPatch) -> list[str
     seen: list[str] = []
     run = Database.run
 
-    def spy(self: Database, sql: str, *rest: Any) -> Any:
+    def spy(self: Database, sql: str, *rest: Any, **options: Any) -> Any:
         seen.append(sql)
-        return run(self, sql, *rest)
+        return run(self, sql, *rest, **options)
 
     monkeypatch.setattr(Database, "run", spy)
     return seen

@@ -278,19 +278,20 @@ class TestSecrets:
         stored = ship(ships, password=Secret(SECRET))
         ships.database.change(f"INSERT INTO ship_keys (key, note) VALUES ('{SECRET}', 'a note')")
         fetched: list[Any] = []
-        fetch_all = Database.fetch_all
+        run = Database.run
 
-        def spy(self: Database, *arguments: Any) -> Any:
-            fetched.append(fetch_all(self, *arguments))
+        def spy(self: Database, *arguments: Any, **options: Any) -> Any:
+            fetched.append(run(self, *arguments, **options))
             return fetched[-1]
 
         visitor = Visitor(ships, write=True)
-        monkeypatch.setattr(Database, "fetch_all", spy)
+        monkeypatch.setattr(Database, "run", spy)
         for path in self.PATHS:
             response = visitor.get(path.format(id=stored.id))
             assert response.status_code == 200
             assert SECRET not in response.text
             assert "edit" in path or SECRET not in repr(fetched)  # a form is made of the repository's record
+            assert fetched
             fetched.clear()
 
     def test_that_there_is_one_can_be_seen(self, ships: Store) -> None:
@@ -429,9 +430,9 @@ class TestLargeTables:
         seen: list[tuple[str, Any]] = []
         run = Database.run
 
-        def spy(self: Database, sql: str, parameters: Any, read: Any) -> Any:
+        def spy(self: Database, sql: str, parameters: Any, *rest: Any, **options: Any) -> Any:
             seen.append((sql, parameters))
-            return run(self, sql, parameters, read)
+            return run(self, sql, parameters, *rest, **options)
 
         monkeypatch.setattr(Database, "run", spy)
         return seen
