@@ -52,6 +52,12 @@ def bulk_upsert_stored(peer: Peer, workload: Workload, calls: int) -> float:
     return one_by_one(peer.bulk_upsert, [workload.candles])
 
 
+def bulk_upsert_arrow(peer: Peer, workload: Workload, calls: int) -> float:
+    table = workload.candle_table
+    workload.remove_candles()
+    return one_by_one(lambda table: peer.bulk_upsert_arrow(workload.candles, table), [table])
+
+
 def range_records(peer: Peer, workload: Workload, calls: int) -> float:
     workload.store_candles()
     return one_by_one(peer.read_range, [workload.candle_range])
@@ -93,6 +99,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "create_many": create_many,
     "bulk_upsert_fresh": bulk_upsert_fresh,
     "bulk_upsert_stored": bulk_upsert_stored,
+    "bulk_upsert_arrow": bulk_upsert_arrow,
     "range_records": range_records,
     "range_arrow": range_arrow,
     "pool_1_thread": pool_1_thread,
@@ -101,5 +108,5 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "lookups_32_threads": lookups_32_threads,
 }
 
-WITHOUT: Final = {"range_arrow": ("Peewee", "SQLAlchemy")}
+WITHOUT: Final = dict.fromkeys(("bulk_upsert_arrow", "range_arrow"), ("Peewee", "SQLAlchemy"))
 """Operations that some peers don't have."""

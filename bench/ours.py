@@ -9,7 +9,7 @@ from uuid import UUID
 from bench.peer import Peer
 from bench.workload import PAGE_SIZE, CandleRange, Position
 from cream_plugins.core_trading import Decision, DecisionsRepository, DecisionStatus
-from cream_plugins.market_data import Candle, CandleFilters, CandlesRepository
+from cream_plugins.market_data import Candle, CandlesRepository
 from cream_store import Database
 from cream_store.database import open_database
 
@@ -44,17 +44,14 @@ class CreamStore(Peer):
     def bulk_upsert(self, candles: Sequence[Candle]) -> None:
         self._candles.bulk_upsert(candles)
 
+    def bulk_upsert_arrow(self, candles: Sequence[Candle], table: Any) -> None:
+        self._candles.bulk_upsert(table)
+
     def read_range(self, range: CandleRange) -> list[Candle]:
         return self._candles.get_range(range.symbol, range.timeframe, range.start, range.end)
 
     def read_range_arrow(self, range: CandleRange) -> Any:
-        wanted: CandleFilters = {
-            "symbol": range.symbol,
-            "timeframe": range.timeframe,
-            "from_date": range.start,
-            "to_date": range.end,
-        }
-        return self._candles.find_arrow(wanted, order_by="timestamp")
+        return self._candles.get_range_arrow(range.symbol, range.timeframe, range.start, range.end)
 
     def check_out_and_return(self) -> None:
         self._pool.release(self._pool.acquire())

@@ -47,6 +47,10 @@ class Peer(ABC):
     def bulk_upsert(self, candles: Sequence[Candle]) -> None:
         """Stores candles, over the stored ones of the same bars, all or none."""
 
+    def bulk_upsert_arrow(self, candles: Sequence[Candle], table: Any) -> None:
+        """Upserts an Arrow table of these candles; the raw driver, which takes none, upserts the candles."""
+        raise NotImplementedError
+
     @abstractmethod
     def read_range(self, range: CandleRange) -> Sequence[Any]:
         """The candles of a range, oldest first."""

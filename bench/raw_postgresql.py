@@ -115,6 +115,9 @@ class RawPsycopg2(Peer):
             cursor.execute(_MERGE)
             cursor.execute("COMMIT")
 
+    def bulk_upsert_arrow(self, candles: Sequence[Candle], table: Any) -> None:
+        self.bulk_upsert(candles)
+
     def read_range(self, range: CandleRange) -> list[Row]:
         cursor = self._connection.cursor()
         cursor.execute(_READ_RANGE, (range.symbol, range.timeframe.value, range.start, range.end))

@@ -104,6 +104,9 @@ class RawSqlite(Peer):
         self._connection.executemany(_UPSERT, map(_candle_parameters, candles))
         self._connection.execute("COMMIT")
 
+    def bulk_upsert_arrow(self, candles: Sequence[Candle], table: Any) -> None:
+        self.bulk_upsert(candles)
+
     def read_range(self, range: CandleRange) -> list[Row]:
         parameters = (range.symbol, range.timeframe.value, _text(range.start), _text(range.end))
         return [_decoded_candle(row) for row in self._connection.execute(sql.READ_RANGE, parameters).fetchall()]

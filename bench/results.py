@@ -46,7 +46,7 @@ class Target:
 
 
 _OF_ONE_ROW: Final = ("find_by_id", "create", "update", "find_many")
-_BULK: Final = ("bulk_upsert_fresh", "bulk_upsert_stored")
+_BULK: Final = ("bulk_upsert_fresh", "bulk_upsert_stored", "bulk_upsert_arrow")
 _OF_MANY_ROWS: Final = (*_BULK, "range_records")
 _POOL: Final = ("pool_1_thread", "pool_32_threads")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from bench import sql
@@ -117,6 +118,14 @@ class Workload:
     def candle_range(self) -> CandleRange:
         """The whole series."""
         return range_of(self.candles)
+
+    @cached_property
+    def candle_table(self) -> Any:
+        """The series as an Arrow table, without the numbers that the database gives."""
+        self.store_candles()
+        span = self.candle_range
+        candles = self.store[CandlesRepository].get_range_arrow(span.symbol, span.timeframe, span.start, span.end)
+        return candles.drop_columns(["id"])
 
     def remove_candles(self) -> None:
         """Empties the table of candles."""
