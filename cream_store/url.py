@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from cream_store.errors import ConfigurationError
 
@@ -58,7 +58,8 @@ class DatabaseURL:
         `sqlite:///relative.db` and `sqlite:////absolute.db` name files, `sqlite:///:memory:` a private database.
         """
         display = mask_password(url)
-        kind = _KINDS.get(url.partition("://")[0].lower())
+        scheme, slashes, _ = url.partition("://")
+        kind = _KINDS.get(scheme.lower()) if slashes else None
         if kind is None:
             # What has no scheme may be anything, and its password anywhere: it is not shown.
             shown = f" {display}" if re.match(r"[A-Za-z0-9+.-]+://", url) else ""
@@ -93,7 +94,9 @@ def _libpq_url(parts: SplitResult, query: dict[str, str], display: str) -> str:
     hosts = parts.netloc.rpartition("@")[2].split(",")
     if parts.netloc.count("@") > 1 or "@" in parts.path or not all(map(_HOST.fullmatch, hosts)):
         raise _malformed(display)
-    return urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(query, quote_via=quote), ""))
+    # By hand, as urlunsplit would leave out the slashes of a URL without a host: postgresql:///name.
+    settings = f"?{urlencode(query, quote_via=quote)}" if query else ""
+    return f"postgresql://{parts.netloc}{parts.path}{settings}"
 
 
 def _sqlite_path(parts: SplitResult, query: dict[str, str], display: str) -> str:

@@ -38,6 +38,11 @@ class TestPostgresql:
     def test_hosts_are_names_and_addresses_one_or_several(self, hosts: str) -> None:
         assert DatabaseURL.parse(f"postgresql://user:word@{hosts}/name").target.endswith(f"@{hosts}/name")
 
+    @pytest.mark.parametrize("url", ["postgresql:///name", "postgresql:///name?sslmode=require", "postgresql://"])
+    def test_what_a_url_leaves_out_libpq_finds_by_itself(self, url: str) -> None:
+        assert DatabaseURL.parse(url).target == url
+        open_database(url, Environment.TEST).close_pool()  # libpq takes it
+
     def test_settings_reach_the_server_exactly(self, postgresql: str) -> None:
         url = server_url(postgresql)
         database = open_database(
