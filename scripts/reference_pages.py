@@ -11,7 +11,7 @@ from enum import Enum
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 from cream_store import Row, TableAccess
 from cream_store.hookspecs import ENTRY_POINT_GROUP
@@ -50,7 +50,7 @@ def _page(name: str) -> str:
     return PAGE.format(name=name, entries="\n".join(map(_entry, exported)))
 
 
-def _exported(package: ModuleType) -> Iterator[type]:
+def _exported(package: ModuleType) -> Iterator[type | FunctionType]:
     """The classes and functions that a package exports, less its tables, which its records describe."""
     for name in package.__all__:
         exported = getattr(package, name)
@@ -58,12 +58,12 @@ def _exported(package: ModuleType) -> Iterator[type]:
             yield exported
 
 
-def _entry(exported: type) -> str:
+def _entry(exported: type | FunctionType) -> str:
     heading = f"::: {exported.__module__}.{exported.__qualname__}\n"
     return heading + DEFINITION if _is_definition(exported) else heading
 
 
-def _is_definition(exported: type) -> bool:
+def _is_definition(exported: type | FunctionType) -> bool:
     """Whether its fields say more about it than its methods do."""
     if not inspect.isclass(exported) or issubclass(exported, TableAccess):
         return False
