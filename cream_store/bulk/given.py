@@ -146,6 +146,7 @@ class Reader(Generic[R]):
         first = 1
         for part in self._parts(given):
             if isinstance(part, Mapping):
+                self._refuse_unknown(part)
                 columns = self._completed(part, len(next(iter(part.values()), ())), first)
             elif rounds or any(issubclass(of, Mapping) for of in set(map(type, part))):
                 columns = self._columns_of_dicts(part, first)
@@ -164,7 +165,7 @@ class Reader(Generic[R]):
             from cream_store.bulk.frames import python_columns, record_batches
 
             for part in record_batches(given):
-                self._refuse_unknown(part.schema.names)
+                self._refuse_unknown(part.schema.names)  # before their values are read by the columns' rules
                 yield python_columns(part, self._table._columns)
             return
         items = iter(given)

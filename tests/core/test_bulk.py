@@ -302,6 +302,8 @@ class TestWhatIsGiven:
         good = candle().as_dict()
         with pytest.raises(InvalidDataError, match=r"candles has no field 'opne'; it has: .* \(record 2\)"):
             repository.upsert_many([good, {**good, "opne": 1}])
+        with pytest.raises(InvalidDataError, match="candles has no field 'opne'"):
+            repository.upsert_many([Columns((name, [value]) for name, value in {**good, "opne": 1}.items())])
         without = {name: value for name, value in good.items() if name != "open"}
         with pytest.raises(InvalidDataError, match=r"candles: open is missing \(record 2\)"):
             repository.upsert_many([good, without])
