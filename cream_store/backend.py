@@ -15,7 +15,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import peewee
 
@@ -261,16 +261,17 @@ class Database(peewee.Database):
         try:
             return read(self._execute(connection, sql, parameters, by_key))
         except self.driver_errors as error:
-            failure = error
-        # Out here, without the driver's error as the context of ours: that may quote values, unlike the `cause`.
-        return self.raise_translated(failure, connection)
+            translated = self.translated(error, connection)
+        # Out here, where the driver's error is neither the context of ours nor a variable of the frame: it may quote
+        # values, unlike the `cause`.
+        raise translated from translated.cause
 
-    def raise_translated(self, error: Exception, connection: Connection) -> NoReturn:
-        """Raises the RepositoryError that says what a driver's exception on a connection means."""
+    def translated(self, error: Exception, connection: Connection) -> RepositoryError:
+        """What a driver's exception on a connection means, to be raised from its `cause`."""
         translated = self.translate(error)
         if isinstance(translated, ConnectionLostError):
             self._close_connection(connection)  # The driver itself does not always know yet that it is lost.
-        raise translated from translated.cause
+        return translated
 
     @abstractmethod
     def _execute(self, connection: Connection, sql: str, parameters: Sequence[Any] | None, by_key: bool) -> Cursor:
@@ -296,9 +297,8 @@ class Database(peewee.Database):
             self._feed(connection.cursor(), sql, rows)
             return
         except self.driver_errors as error:
-            failure = error
-        # Out here, for the reason that `_run_on` has.
-        self.raise_translated(failure, connection)
+            translated = self.translated(error, connection)
+        raise translated from translated.cause  # out here, for the reason that `_run_on` has
 
     @abstractmethod
     def _feed(self, cursor: Cursor, sql: str, rows: Any) -> None: ...

@@ -138,7 +138,8 @@ class CopyOut:
     def _raise_failure(self, held: HeldConnection) -> None:
         error = self._blocks.error
         if isinstance(error, self._database.driver_errors):
-            held.raise_translated(error)
+            error = held.translated(error)  # instead of the driver's, which may quote values to whoever shows the frame
+            raise error from error.cause
         if error is not None:
             raise error
 

@@ -43,13 +43,12 @@ class FetchOut:
     def _fetch(self) -> list[tuple[Any, ...]]:
         if self._held is None:
             raise TransactionError("this result was closed, or its transaction ended, before it was read to its end")
-        failure: Exception
         try:
             rows: list[tuple[Any, ...]] = self._cursor.fetchmany(_ROWS_AT_A_TIME)
             return rows
         except self._database.driver_errors as error:
-            failure = error
-        return self._held.raise_translated(failure)
+            translated = self._held.translated(error)
+        raise translated from translated.cause  # out here, for the reason that `Database._run_on` has
 
     def close(self) -> None:
         """Ends the query and gives the connection back. Safe to call again."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from cream_store.backend import Connection, Cursor, Database
+from cream_store.errors import RepositoryError
 from cream_store.pool import Lease
 
 
@@ -33,9 +34,9 @@ class HeldConnection:
         """The cursor of a statement. Raises RepositoryError."""
         return self._database._run_on(self.connection, sql, parameters, _as_it_is)
 
-    def raise_translated(self, error: Exception) -> NoReturn:
-        """Raises the RepositoryError that says what a driver's exception means."""
-        self._database.raise_translated(error, self.connection)
+    def translated(self, error: Exception) -> RepositoryError:
+        """What a driver's exception means, to be raised from its `cause`."""
+        return self._database.translated(error, self.connection)
 
     def end(self) -> None:
         """Gives the connection back."""
