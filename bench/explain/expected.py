@@ -30,9 +30,20 @@ class Expectation:
         )
 
 
+_LISTS: Final = (
+    "find",
+    "find_all",
+    "find_arrow",
+    "find_keyset",
+    "find_many",
+    "find_with_filters",
+    "first",
+    "iterate_arrow",
+)
+
+
 def _lists_of(*repositories: str) -> tuple[str, ...]:
-    lists = ("find", "find_all", "find_keyset", "find_many", "find_with_filters", "first", "iterate")
-    return tuple(f"{repository}.{name}" for repository in repositories for name in lists)
+    return tuple(f"{repository}.{name}" for repository in repositories for name in _LISTS)
 
 
 EXPECTED: Final = (
@@ -79,7 +90,7 @@ EXPECTED: Final = (
     ),
     Expectation(
         "no index has the column that is filtered by",
-        ("*.exists", "*.find_all", "*.find_keyset", "*.find_many", "*.first", "*.find_arbitrage_alerts"),
+        (*_lists_of("*"), "*.exists", "*.find_arbitrage_alerts"),
         ("*: created_by", "*: cycle_id", "*: kalshi_ticker", "*: polymarket_token", "*: updated_at"),
     ),
     Expectation(
@@ -114,6 +125,6 @@ EXPECTED: Final = (
     ),
     Expectation(
         "expired alerts are left out and have no index; `delete_expired` removes them",
-        tuple(f"AlertsRepository.{name}" for name in ("exists", "find_all", "find_keyset", "find_many", "first")),
+        (*_lists_of("AlertsRepository"), "AlertsRepository.exists"),
     ),
 )

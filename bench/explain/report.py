@@ -64,7 +64,7 @@ _MANY: Final = 15
 def _unexpected_table(scans: Sequence[WholeScan]) -> Table:
     table = Table(title="Without a reason", title_justify="left", title_style="bold red")
     for column in ("method", "with", "table", "step", "rows"):
-        table.add_column(column, justify="right" if column == "rows" else "left")
+        table.add_column(column, justify="right" if column == "rows" else "left", overflow="fold")
     for scan in scans:
         step = f"{scan.scan.node} {scan.scan.index or ''}".strip()
         given = ", ".join(arguments or "nothing optional" for arguments in scan.arguments)
