@@ -50,12 +50,6 @@ def record_batches(
         source.close()
 
 
-def table(database: Database, query: Query | None, columns: Sequence[ArrowColumn]) -> pa.Table:
-    """The whole result of a query for these columns. Raises RepositoryError."""
-    with record_batches(database, query, columns) as reader:
-        return reader.read_all()
-
-
 def _converted(source: FetchOut, columns: Sequence[ArrowColumn]) -> Iterator[list[pa.Array]]:
     for part in source:
         yield [column.from_values(values) for column, values in zip(columns, part, strict=True)]

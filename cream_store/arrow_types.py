@@ -5,7 +5,6 @@ Importing this module needs pyarrow, which the extra `arrow` brings.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
 from typing import Final
 
@@ -30,17 +29,11 @@ try:
 except ImportError as error:
     raise ConfigurationError("Arrow tables need pyarrow; install it: pip install cream-store[arrow]") from error
 
-__all__ = ["MOMENT", "arrow_schema", "arrow_type", "pa", "pc"]
+__all__ = ["arrow_type", "pa", "pc"]
 
-MOMENT: Final = pa.timestamp("us", tz="UTC")
-_DIGITS_OF_64_BITS = 18
+_DIGITS_OF_64_BITS: Final = 18
 """Whole numbers of so many digits fit into 64 bits."""
-_CODES_OF_8_BITS = 128
-
-
-def arrow_schema(columns: Mapping[str, StoredColumn], *, floats: bool = False) -> pa.Schema:
-    """The fields of a table with these columns, by the names that records give them."""
-    return pa.schema([(name, arrow_type(column, floats=floats)) for name, column in columns.items()])
+_CODES_OF_8_BITS: Final = 128
 
 
 def arrow_type(column: StoredColumn, *, floats: bool = False) -> pa.DataType:
@@ -73,7 +66,7 @@ def arrow_type(column: StoredColumn, *, floats: bool = False) -> pa.DataType:
         case NumericField():
             return pa.decimal128(column.precision, column.scale)
         case TimestampField():
-            return MOMENT
+            return pa.timestamp("us", tz="UTC")
         case EnumField():
             return pa.dictionary(pa.int8() if len(column.members) <= _CODES_OF_8_BITS else pa.int16(), pa.string())
         case TextField() | UUIDField() | JSONField():

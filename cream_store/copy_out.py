@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 from cream_store.backend import Connection, Database
-from cream_store.errors import RepositoryError, TransactionError
-from cream_store.held_connection import HeldConnection
+from cream_store.errors import RepositoryError
+from cream_store.held_connection import HeldConnection, unfinished
 
 _BLOCK_SIZE: Final = 1 << 20
 _BLOCKS_AHEAD: Final = 2
@@ -127,9 +127,7 @@ class CopyOut:
             while (block := self._blocks.take()) is not None:
                 yield block
             if self._held is None:
-                raise TransactionError(
-                    "this result was closed, or its transaction ended, before it was read to its end"
-                )
+                raise unfinished()
             self._is_at_end = True
             self._raise_failure(self._held)
         finally:

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from cream_store.backend import Database
-from cream_store.errors import TransactionError
-from cream_store.held_connection import HeldConnection
+from cream_store.held_connection import HeldConnection, unfinished
 
 _ROWS_AT_A_TIME: Final = 10_000
 Columns = list[tuple[Any, ...]]
@@ -42,7 +41,7 @@ class FetchOut:
 
     def _fetch(self) -> list[tuple[Any, ...]]:
         if self._held is None:
-            raise TransactionError("this result was closed, or its transaction ended, before it was read to its end")
+            raise unfinished()
         try:
             rows: list[tuple[Any, ...]] = self._cursor.fetchmany(_ROWS_AT_A_TIME)
             return rows

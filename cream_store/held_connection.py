@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cream_store.backend import Connection, Cursor, Database
-from cream_store.errors import RepositoryError
+from cream_store.errors import RepositoryError, TransactionError
 from cream_store.pool import Lease
 
 
@@ -47,3 +47,8 @@ class HeldConnection:
 
 def _as_it_is(cursor: Cursor) -> Cursor:
     return cursor
+
+
+def unfinished() -> TransactionError:
+    """The error for reading on after the end of the reading: what was read is not the whole result."""
+    return TransactionError("this result was closed, or its transaction ended, before it was read to its end")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from cream_store import (
     BooleanField,
     Changes,
     ChoiceField,
+    ConfigurationError,
     Database,
     DayField,
     EnumField,
@@ -395,3 +397,11 @@ def test_keys_of_other_tables_are_text(samples: Samples) -> None:
     samples.database.change(f"INSERT INTO owners (id) VALUES ('{owner}')")
     samples.create(Sample(owner_id=owner))
     assert samples.find_arrow(columns=["owner_id"]).to_pydict() == {"owner_id": [str(owner)]}
+
+
+def test_without_pyarrow_it_says_what_to_install(samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("cream_store.arrow")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigurationError, match=r"pip install cream-store\[arrow\]"):
+        samples.find_arrow()
