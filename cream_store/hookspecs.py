@@ -1,10 +1,12 @@
-"""What a plugin may provide. A plugin is a module whose functions are marked with `hookimpl`.
+"""What a plugin may provide. A plugin is a module whose functions are marked with `hookimpl`:
 
-from cream_store import hookimpl
+    from cream_store import hookimpl
 
-@hookimpl
-def cream_store_rows():
-    return [OrderRow]
+    @hookimpl
+    def cream_store_rows():
+        return [OrderRow]
+
+None of them has to be there.
 """
 
 from __future__ import annotations

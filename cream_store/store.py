@@ -25,9 +25,11 @@ Repo = TypeVar("Repo", bound=TableAccess[Any])
 class Store:
     """One database with selected plugins, and the repositories that these provide.
 
-    with Store.open(plugins=["core-trading"]) as store:
-        store.push()
-        decisions = store[DecisionsRepository]
+        with Store.open(plugins=["core-trading"]) as store:
+            store.push()
+            decisions = store[DecisionsRepository]
+
+    Its connections are closed at the end of the block.
     """
 
     def __init__(self, database: Database, plugins: Iterable[Plugin]) -> None:

@@ -1,7 +1,9 @@
-"""Valid records of any plugin, so that a test says only what it is about.
+"""Valid records of any plugin, so that a test says only what it is about:
 
-samples = Samples(store)
-decision = samples.create(Decision, symbol="AAPL")  # its cycle is stored, too
+    samples = Samples(store)
+    decision = samples.create(Decision, symbol="AAPL")
+
+The decision's cycle is stored, too.
 """
 
 from __future__ import annotations

@@ -42,9 +42,10 @@ def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
     Reader(tmp_path, VARIABLES.get(name_of(page))).read(page)
 
 
-@pytest.mark.parametrize("server", [pytest.param(server, id=server.name) for server in available_servers()])
+@pytest.mark.parametrize("server", [pytest.param(server, id=server.name) for server in available_servers()[:1]])
 @pytest.mark.parametrize("page", pages(on_postgresql=True))
 def test_a_page_about_postgresql_runs_from_top_to_bottom(page: Path, server: Installation, tmp_path: Path) -> None:
+    """On the newest server: what the pages show is the same for all of them."""
     running = private_server(server.name)
     reader = Reader(tmp_path, {"PGHOST": str(running.directory), "PGPORT": str(running.port), "PGUSER": "postgres"})
     reader.use_programs_of(server.bin_dir)
