@@ -49,7 +49,7 @@ REVEALED = {
     "decisions.create(one)": "Decision",
     "decisions.create_many([one])": "list[Decision]",
     "decisions.upsert(one)": "Decision",
-    "decisions.upsert_many(iter([one]))": "int",
+    "decisions.upsert_many(iter([one]))": "Written",
     "decisions.update(key, {'size': Decimal(2)})": "Decision",
     "decisions.update(key, {'entry_price': None})": "Decision",
     "decisions.delete(key)": "bool",
