@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -24,6 +25,7 @@ from cream_store.testing import PostgresqlTemplates, SqliteTemplates
 
 BACKENDS: Final = ("sqlite", "postgresql")
 _PLUGINS: Final = ("core-trading", "market-data")
+_numbers = itertools.count(1)  # of databases, which may be open at the same time
 _ROOMY: Final = 4 * 1024**3
 
 
@@ -84,7 +86,7 @@ def postgresql_store(server_url: str | None, plugins: Sequence[str] | None) -> I
         psycopg2.connect(server_url).close()
     except psycopg2.OperationalError as error:
         raise click.ClickException(str(error)) from error
-    templates = PostgresqlTemplates(server_url, "cream_store_bench", plugins, Environment.PAPER)
+    templates = PostgresqlTemplates(server_url, f"cream_store_bench_{next(_numbers)}", plugins, Environment.PAPER)
     try:
         with templates.copy() as store:
             yield store

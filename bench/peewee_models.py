@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import new_class
 from typing import Any
 from uuid import UUID
 
@@ -14,22 +15,7 @@ from bench.workload import PAGE_SIZE, CandleRange, Position
 from cream_plugins.core_trading import Decision, DecisionRow, DecisionStatus
 from cream_plugins.market_data import Candle, CandleRow
 from cream_store import Database, Environment, Row, utc_now
-from cream_store.row import columns_of
-
-
-# Classes of their own: what is bound to Peewee's database must not change what cream-store compiles.
-class DecisionModel(DecisionRow):
-    """Table `decisions`."""
-
-    class Meta:
-        table_name = "decisions"
-
-
-class CandleModel(CandleRow):
-    """Table `candles`."""
-
-    class Meta:
-        table_name = "candles"
+from cream_store.row import columns_of, table_of
 
 
 class PeeweeModels(Peer):
@@ -39,64 +25,69 @@ class PeeweeModels(Peer):
         self._pool = _pooled_database(database)
         self._database = _pooled_database(database)
         self._database.connect()
-        is_paper = DecisionModel.environment == Environment.PAPER
+        self._decisions = _bound(DecisionRow, self._database)
+        self._candles = _bound(CandleRow, self._database)
+        is_paper = self._decisions.environment == Environment.PAPER
         # The same hint that the others give: see raw_sqlite.py.
         self._is_paper = peewee.fn.likely(is_paper) if database.kind == "sqlite" else is_paper
-        for model in (DecisionModel, CandleModel):
-            model.bind(self._database, bind_refs=False, bind_backrefs=False)
 
-    def find_by_id(self, id: UUID) -> DecisionModel:
-        return DecisionModel.get_by_id(id)
+    def find_by_id(self, id: UUID) -> Any:
+        return self._decisions.get_by_id(id)
 
-    def find_many(self, symbol: str) -> tuple[int, list[DecisionModel]]:
-        found = DecisionModel.select().where(self._is_paper, DecisionModel.symbol == symbol)
-        newest = found.order_by(DecisionModel.created_at.desc(), DecisionModel.id.desc())
+    def find_many(self, symbol: str) -> tuple[int, list[Any]]:
+        found = self._decisions.select().where(self._is_paper, self._decisions.symbol == symbol)
+        newest = found.order_by(self._decisions.created_at.desc(), self._decisions.id.desc())
         return found.count(), list(newest.paginate(1, PAGE_SIZE))
 
-    def find_keyset(self, after: Position | None) -> list[DecisionModel]:
-        found = DecisionModel.select().where(self._is_paper)
+    def find_keyset(self, after: Position | None) -> list[Any]:
+        found = self._decisions.select().where(self._is_paper)
         if after is not None:
-            place = peewee.Tuple(DecisionModel.created_at, DecisionModel.id)
-            found = found.where(place < peewee.Tuple(_value("created_at", after.created_at), _value("id", after.id)))
-        return list(found.order_by(DecisionModel.created_at.desc(), DecisionModel.id.desc()).limit(PAGE_SIZE))
+            place = peewee.Tuple(self._decisions.created_at, self._decisions.id)
+            found = found.where(
+                place < peewee.Tuple(self._value("created_at", after.created_at), self._value("id", after.id))
+            )
+        return list(found.order_by(self._decisions.created_at.desc(), self._decisions.id.desc()).limit(PAGE_SIZE))
 
-    def create(self, decision: Decision) -> DecisionModel:
-        return DecisionModel.create(**decision.as_dict())
+    def create(self, decision: Decision) -> Any:
+        return self._decisions.create(**decision.as_dict())
 
-    def create_many(self, decisions: Sequence[Decision]) -> list[DecisionModel]:
-        stored: list[DecisionModel] = []
+    def create_many(self, decisions: Sequence[Decision]) -> list[Any]:
+        stored: list[Any] = []
         with self._database.atomic():
             for chunk in peewee.chunked([decision.as_dict() for decision in decisions], 100):
-                stored += DecisionModel.insert_many(chunk).returning(DecisionModel).execute()
+                stored += self._decisions.insert_many(chunk).returning(self._decisions).execute()
         return stored
 
     def approve(self, id: UUID) -> Any:
         changed = (
-            DecisionModel.update(status=DecisionStatus.APPROVED, updated_at=utc_now())
-            .where(DecisionModel.id == id, DecisionModel.status == DecisionStatus.PENDING)
-            .returning(DecisionModel)
+            self._decisions.update(status=DecisionStatus.APPROVED, updated_at=utc_now())
+            .where(self._decisions.id == id, self._decisions.status == DecisionStatus.PENDING)
+            .returning(self._decisions)
             .execute()
         )
         return next(iter(changed))
 
     def bulk_upsert(self, candles: Sequence[Candle]) -> None:
-        key = [CandleModel.symbol, CandleModel.timeframe, CandleModel.timestamp]
-        kept = {CandleModel.id, CandleModel.created_at, *key}
-        columns = [column for column in columns_of(CandleModel).values() if column not in kept]
+        key = [self._candles.symbol, self._candles.timeframe, self._candles.timestamp]
+        kept = {self._candles.id, self._candles.created_at, *key}
+        columns = [column for column in columns_of(self._candles).values() if column not in kept]
         rows = [candle.as_dict() for candle in candles]
         for row in rows:
             del row["id"]
         with self._database.atomic():
             for chunk in peewee.chunked(rows, 1_000):
-                CandleModel.insert_many(chunk).on_conflict(conflict_target=key, preserve=columns).execute()
+                self._candles.insert_many(chunk).on_conflict(conflict_target=key, preserve=columns).execute()
 
-    def read_range(self, range: CandleRange) -> list[CandleModel]:
-        found = CandleModel.select().where(
-            CandleModel.symbol == range.symbol,
-            CandleModel.timeframe == range.timeframe,
-            CandleModel.timestamp.between(range.start, range.end),
+    def read_range(self, range: CandleRange) -> list[Any]:
+        found = self._candles.select().where(
+            self._candles.symbol == range.symbol,
+            self._candles.timeframe == range.timeframe,
+            self._candles.timestamp.between(range.start, range.end),
         )
-        return list(found.order_by(CandleModel.timestamp, CandleModel.id))
+        return list(found.order_by(self._candles.timestamp, self._candles.id))
+
+    def _value(self, column: str, value: Any) -> peewee.Value:
+        return peewee.Value(value, converter=getattr(self._decisions, column).db_value)
 
     def check_out_and_return(self) -> None:
         self._pool.connect()
@@ -104,7 +95,7 @@ class PeeweeModels(Peer):
 
     def find_by_id_pooled(self, id: UUID) -> Any:
         with self._pool.connection_context():
-            return DecisionModel.select().where(DecisionModel.id == id).get(self._pool)
+            return self._decisions.select().where(self._decisions.id == id).get(self._pool)
 
     def values_of(self, row: Any) -> tuple[Any, ...]:
         kind: type[Row] = type(row)
@@ -115,8 +106,10 @@ class PeeweeModels(Peer):
         self._pool.close_all()
 
 
-def _value(column: str, value: Any) -> peewee.Value:
-    return peewee.Value(value, converter=getattr(DecisionModel, column).db_value)
+def _bound(row: type[Row], database: peewee.Database) -> Any:
+    """A model of the same table on Peewee's database: a class of its own, as ours belong to whoever uses them."""
+    meta = type("Meta", (), {"table_name": table_of(row), "database": database})
+    return new_class(row.__name__, (row,), exec_body=lambda body: body.update(Meta=meta))
 
 
 def _pooled_database(database: Database) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from bench.imports import ImportCost
 
 OURS: Final = "cream-store"
+RAW: Final = ("sqlite3", "psycopg2")
 
 
 @dataclass(frozen=True, slots=True)
