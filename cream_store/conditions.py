@@ -6,7 +6,7 @@ import functools
 import json
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import peewee
@@ -21,12 +21,13 @@ ColumnOf = Callable[[str], StoredColumn]
 _LISTS = ("in", "not in", "has")
 
 
-def shape(builder: QueryBuilder) -> tuple[object, ...]:
-    """What of the conditions decides their SQL: everything but the values."""
-    return tuple(
-        (name, comparison, _padded(len(value)) if comparison in _LISTS else None)
-        for name, comparison, value in builder.conditions
-    )
+class BoundConditions(NamedTuple):
+    """A query's conditions, taken apart."""
+
+    shape: tuple[object, ...]
+    """What decides their SQL: everything but the values."""
+    values: dict[Any, Any]
+    """The values of the parameters: by the condition's place, those of a list by that and their own place in it."""
 
 
 def condition_nodes(column_of: ColumnOf, builder: QueryBuilder) -> list[Any]:
@@ -39,24 +40,29 @@ def condition_nodes(column_of: ColumnOf, builder: QueryBuilder) -> list[Any]:
     return nodes or [True]
 
 
-def condition_values(column_of: ColumnOf, builder: QueryBuilder) -> dict[str, Any] | None:
-    """The values of the conditions' parameters; None when no row can meet them."""
-    values: dict[str, Any] = {}
+def bound_conditions(column_of: ColumnOf, builder: QueryBuilder) -> BoundConditions | None:
+    """The conditions' shape and values; None when no row can meet them."""
+    shape: list[object] = []
+    values: dict[Any, Any] = {}
     for i, (name, comparison, value) in enumerate(builder.conditions):
-        if comparison == "contains":
-            values[f"where{i}"] = _like_pattern(checked_text(column_of(name.split()[0]), value))
-        elif comparison in _LISTS:
+        shape += name, comparison
+        if comparison in _LISTS:
             elements = _elements(column_of(name), comparison, value)
             if not elements and comparison != "not in":
                 return None
-            for j in range(_padded(len(value))):
-                element = elements[min(j, len(elements) - 1)]
-                values[f"where{i}_{j}"] = json.dumps(element) if comparison == "has" else element
-        elif comparison == "=" and isinstance(value, str) and not can_exist(column_of(name), value):
+            count = _padded(len(value))
+            shape.append(count)
+            for j, element in enumerate(elements):
+                values[i, j] = json.dumps(element) if comparison == "has" else element
+            for j in range(len(elements), count):
+                values[i, j] = values[i, j - 1]
+        elif comparison == "contains":
+            values[i] = _like_pattern(checked_text(column_of(name.split()[0]), value))
+        elif isinstance(value, str) and comparison == "=" and not can_exist(column_of(name), value):
             return None
         else:
-            values[f"where{i}"] = value
-    return values
+            values[i] = value
+    return BoundConditions(tuple(shape), values)
 
 
 def _elements(column: StoredColumn, comparison: str, elements: Sequence[Any]) -> Sequence[Any]:
@@ -88,10 +94,10 @@ def _padded(count: int) -> int:
 
 def _placeholders(i: int, condition: Condition, column: StoredColumn) -> list[Param]:
     if condition.operator == "has":
-        return [Param(f"where{i}_{j}") for j in range(_padded(len(condition.value)))]
+        return [Param((i, j)) for j in range(_padded(len(condition.value)))]
     if condition.operator in _LISTS:
-        return [Param(f"where{i}_{j}", column.compared) for j in range(_padded(len(condition.value)))]
-    return [Param(f"where{i}", None if condition.operator == "contains" else column.compared)]
+        return [Param((i, j), column.compared) for j in range(_padded(len(condition.value)))]
+    return [Param(i, None if condition.operator == "contains" else column.compared)]
 
 
 def _node(column: StoredColumn, condition: Condition, parameters: Sequence[Param]) -> Any:

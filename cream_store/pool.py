@@ -128,7 +128,7 @@ class ConnectionPool(Generic[C]):
             waiter.served.acquire(timeout=self._settings.pool_timeout)
         except BaseException:  # Ctrl-C: nobody may be served who is gone
             if place := self._stop_waiting(waiter):
-                self._pass_on(place)
+                self._give_back(place)
             raise
         if place := self._stop_waiting(waiter):
             return place
@@ -159,16 +159,19 @@ class ConnectionPool(Generic[C]):
         place = self._in_use.pop(id(connection), None)
         if place is None:  # the parent's, after a fork: not ours to touch
             return
-        is_clean = False
         try:
             is_clean = self._driver.make_clean(connection)
-        finally:
-            with self._lock:
-                is_usable = is_clean and place.generation == self._generation
-                if is_usable:
-                    self._pass_on(place)
-            if not is_usable:
-                self._vacate(place)
+        except BaseException:
+            self._vacate(place)
+            raise
+        if is_clean:
+            self._give_back(place)
+        else:
+            self._vacate(place)
+
+    def _give_back(self, place: _Place[C]) -> None:
+        if not self._pass_on(place):
+            self._vacate(place)
 
     def _vacate(self, place: _Place[C]) -> None:
         """Closes the place's connection, if it has one, before somebody else may make another."""
@@ -178,9 +181,14 @@ class ConnectionPool(Generic[C]):
         finally:
             self._pass_on(_Place())
 
-    def _pass_on(self, place: _Place[C]) -> None:
-        """Gives a place to the thread that has waited longest, or back to the pool."""
+    def _pass_on(self, place: _Place[C]) -> bool:
+        """Gives a place to the thread that has waited longest, or back to the pool.
+
+        Does nothing, and returns False, if it has a connection from before the pool was closed.
+        """
         with self._lock:
+            if place.connection is not None and place.generation != self._generation:
+                return False
             if self._waiters:
                 waiter = self._waiters.popleft()
                 waiter.place = place
@@ -192,6 +200,7 @@ class ConnectionPool(Generic[C]):
                 self._idle.append(place)
                 if self._stop_reaper is None and self._settings.pool_idle_timeout != math.inf:
                     self._start_reaper()
+        return True
 
     def _start_reaper(self) -> None:
         stop = threading.Event()

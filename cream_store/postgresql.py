@@ -158,10 +158,10 @@ class PostgresqlDatabase(Database, peewee.PostgresqlDatabase):
     def _execute_prepared(self, connection: Connection, cursor: Cursor, sql: str, parameters: Any) -> bool:
         """Sends a statement by its name, if it is prepared. Returns whether that was done."""
         try:
-            name = connection.statements.name_of(sql, len(parameters), cursor)
-            if name is None:
+            execution = connection.statements.execution_of(sql, len(parameters), cursor)
+            if execution is None:
                 return False
-            _send(cursor, f"EXECUTE {name} ({', '.join(['%s'] * len(parameters))})", parameters)
+            cursor.execute(execution, parameters)
             return True
         except psycopg2.Error as error:
             if error.pgcode not in _OUTDATED:

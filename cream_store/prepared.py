@@ -17,26 +17,27 @@ class PreparedStatements:
     """
 
     def __init__(self) -> None:
-        self._names: dict[str, str | None] = {}  # by SQL text, the longest unused first; None for one used once
+        # By SQL text, the longest unused first; None for one used once.
+        self._executions: dict[str, str | None] = {}
         self._numbers = itertools.count(1)
         self._has_left_overs = False
         # A pooler may lead one program's EXECUTE to a session where another program prepared: no name means two things.
         self._prefix = f"cream_store_{secrets.token_hex(8)}"
 
-    def name_of(self, sql: str, count: int, cursor: Any) -> str | None:
-        """The name under which a statement with so many parameters is prepared; None at its first use."""
+    def execution_of(self, sql: str, count: int, cursor: Any) -> str | None:
+        """The text that executes a statement with so many parameters by its name; None at its first use."""
         try:
-            name = self._names.pop(sql)
+            execution = self._executions.pop(sql)
         except KeyError:
-            self._names[sql] = None
+            self._executions[sql] = None
             self._drop_oldest(cursor)
             return None
-        name = self._names[sql] = name or self._prepare(sql, count, cursor)
-        return name
+        execution = self._executions[sql] = execution or self._prepare(sql, count, cursor)
+        return execution
 
     def forget(self) -> None:
         """Forgets all names, which the session may know still or not any more."""
-        self._names.clear()
+        self._executions.clear()
         self._has_left_overs = True
 
     def _prepare(self, sql: str, count: int, cursor: Any) -> str:
@@ -46,10 +47,10 @@ class PreparedStatements:
         name = f"{self._prefix}_{next(self._numbers)}"
         numbered = sql % tuple(f"${number}" for number in range(1, count + 1))
         cursor.execute(f"PREPARE {name} AS {numbered}")
-        return name
+        return f"EXECUTE {name} ({', '.join(['%s'] * count)})"
 
     def _drop_oldest(self, cursor: Any) -> None:
-        if len(self._names) > KEPT:
-            name = self._names.pop(next(iter(self._names)))
-            if name is not None:
-                cursor.execute(f"DEALLOCATE {name}")
+        if len(self._executions) > KEPT:
+            execution = self._executions.pop(next(iter(self._executions)))
+            if execution is not None:
+                cursor.execute(f"DEALLOCATE {execution.split()[1]}")

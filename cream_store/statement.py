@@ -6,7 +6,7 @@ placeholders, what encodes each value; executing it costs no more than the drive
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import peewee
@@ -23,7 +23,7 @@ Values = Mapping[Any, Any] | Sequence[Any]
 class Param(peewee.ColumnBase):
     """A value that is given at execution, by name or position, and encoded as the column demands."""
 
-    def __init__(self, name: str | int, column: Column | ForeignKey | None = None) -> None:
+    def __init__(self, name: Hashable, column: Column | ForeignKey | None = None) -> None:
         self.name = name
         self.column = column
 

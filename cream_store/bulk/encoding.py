@@ -7,17 +7,18 @@ quick where its values are alike, as they nearly always are; where they are not,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal, Inexact, InvalidOperation
 from decimal import Context as DecimalContext
 from enum import StrEnum
 from itertools import repeat
-from operator import attrgetter, sub
+from operator import attrgetter
 from typing import Any, Final, TypeGuard, TypeVar
 from uuid import UUID
 
 from cream_store.errors import InvalidDataError
 from cream_store.fields import Column, IntegerField, NumericField, TextField, TimestampField, UUIDField
+from cream_store.fields.moments import moment_text
 from cream_store.row import StoredColumn
 from cream_store.secret import Secret
 from cream_store.url import Kind
@@ -172,27 +173,7 @@ def _whole_numbers(column: NumericField, kind: Kind) -> _AlikeEncoder:
 
 
 def _moments(values: list[Any]) -> list[Any] | None:
-    if set(map(_TIME_ZONE, values)) != {UTC}:
-        return None
-    # What `isoformat` makes of them, in a fourth of the time: it asks the time zone of each for its offset.
-    passed = map(sub, values, repeat(_FIRST_MOMENT))
-    return [f"{_DAYS[time.days]}T{_CLOCK[time.seconds]}.{time.microseconds:06}Z" for time in passed]
-
-
-class _Days(dict[int, str]):
-    """Days, by how many there were before them, as text."""
-
-    def __missing__(self, number: int) -> str:
-        text = self[number] = date.fromordinal(number + 1).isoformat()
-        return text
-
-
-class _Clock(dict[int, str]):
-    """Times of day, by the seconds before them, as text."""
-
-    def __missing__(self, seconds: int) -> str:
-        text = self[seconds] = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-        return text
+    return list(map(moment_text, values)) if set(map(_TIME_ZONE, values)) == {UTC} else None
 
 
 def _texts(values: list[Any]) -> list[Any] | None:
@@ -209,8 +190,6 @@ def _texts(values: list[Any]) -> list[Any] | None:
 
 _DIGITS_OF_FLOATS: Final = 15
 _TIME_ZONE: Final = attrgetter("tzinfo")
-_FIRST_MOMENT: Final = datetime.min.replace(tzinfo=UTC)
-_DAYS, _CLOCK = _Days(), _Clock()
 
 
 def rounded_values(column: StoredColumn, values: Iterable[Any]) -> list[Any]:

@@ -16,7 +16,9 @@ from cream_store.url import Kind
 
 _DEEPEST_LEVEL: Final = 200
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-_write_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_LEAVES: Final = frozenset((str, int, bool, type(None)))
+# A document that contains itself is too deep already.
+_write_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
 
 class JSONField(Column):
@@ -52,20 +54,21 @@ class JSONField(Column):
         return checked_text(self, text)
 
     def _storable(self, value: Any, depth: int) -> Any:
-        if value is None or isinstance(value, str | int):  # True and False are ints
-            return value
         if isinstance(value, float):
             return self._storable_float(value)
+        if value is None or isinstance(value, str | int):  # True and False are ints
+            return value
         if not isinstance(value, dict | list):
             return self.refuse(f"{type(value).__name__} has no place in JSON")
         if depth > _DEEPEST_LEVEL:
             self.refuse(f"JSON deeper than {_DEEPEST_LEVEL} levels can't be stored")
+        below = depth + 1
         if isinstance(value, list):
-            return [self._storable(item, depth + 1) for item in value]
+            return [item if type(item) in _LEAVES else self._storable(item, below) for item in value]
         for key in value:
             if not isinstance(key, str):
                 self.refuse(f"JSON keys are text, got {type(key).__name__}")
-        return {key: self._storable(item, depth + 1) for key, item in value.items()}
+        return {key: item if type(item) in _LEAVES else self._storable(item, below) for key, item in value.items()}
 
     def _storable_float(self, value: float) -> float | int:
         if not math.isfinite(value):

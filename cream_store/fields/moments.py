@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, Final
 
 from peewee import SQL
 
@@ -11,6 +11,7 @@ from cream_store.clock import utc_now
 from cream_store.fields.column import ByKind, Column, Decoder
 from cream_store.url import Kind
 
+_FIRST_MOMENT: Final = datetime.min.replace(tzinfo=UTC)
 _NOW = ByKind("DEFAULT now()", "DEFAULT (strftime('%Y-%m-%dT%H:%M:%f000Z', 'now'))")
 
 
@@ -36,16 +37,43 @@ class TimestampField(Column):
     def encode(self, value: Any) -> str:
         if not isinstance(value, datetime):
             self.refuse(f"needs a datetime, got {type(value).__name__}")
+        if value.tzinfo is UTC:
+            return moment_text(value)
         if value.utcoffset() is None:
             self.refuse("needs a timezone-aware datetime, got a naive one; add tzinfo=UTC if it is UTC")
         try:
-            utc = value.astimezone(UTC)
+            return moment_text(value.astimezone(UTC))
         except OverflowError:
             self.refuse(f"{value} is outside the years 1 to 9999")
-        return utc.isoformat("T", "microseconds")[:-6] + "Z"
 
     def _decoder(self, kind: Kind) -> Decoder | None:
         return datetime.fromisoformat if kind == "sqlite" else None
+
+
+def moment_text(utc: datetime) -> str:
+    """A moment of time zone UTC as text: `2025-01-31T14:30:00.000000Z`."""
+    # What `isoformat` makes of it, in half the time: it asks the time zone for its offset.
+    passed = utc - _FIRST_MOMENT
+    return f"{_DAYS[passed.days]}T{_CLOCK[passed.seconds]}.{passed.microseconds:06}Z"
+
+
+class _Days(dict[int, str]):
+    """Days, by how many there were before them, as text."""
+
+    def __missing__(self, number: int) -> str:
+        text = self[number] = date.fromordinal(number + 1).isoformat()
+        return text
+
+
+class _Clock(dict[int, str]):
+    """Times of day, by the seconds before them, as text."""
+
+    def __missing__(self, seconds: int) -> str:
+        text = self[seconds] = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        return text
+
+
+_DAYS, _CLOCK = _Days(), _Clock()
 
 
 class _DayOrMomentField(TimestampField):

@@ -122,7 +122,7 @@ class NumericField(Column):
 
     def encoder(self, kind: Kind) -> Callable[[Any], Any]:
         if kind == "postgresql" or self.precision <= _SQLITE_EXACT_DIGITS:
-            return super().encoder(kind)
+            return self.encode
 
         def encode(value: Any) -> str:
             number = self.exact(value)

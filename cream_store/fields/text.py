@@ -61,17 +61,16 @@ def checked_text(column: Column | ForeignKey, value: str) -> str:
     """The text, if a database can store it. A member of an enum becomes its value, whatever `str` makes of it."""
     if "\x00" in value:
         column.refuse("text with a NUL character can't be stored")
-    if not _is_unicode(value):
+    if not (value.isascii() or _is_unicode(value)):
         column.refuse("text with half of a surrogate pair can't be stored")
     return str.__str__(value)
 
 
 def _is_unicode(text: str) -> bool:
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:  # which quotes the text, and so must not be the context of another error
-            return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # which quotes the text, and so must not be the context of another error
+        return False
     return True
 
 

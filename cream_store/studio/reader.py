@@ -13,7 +13,7 @@ import peewee
 from peewee import SQL, fn
 
 from cream_store.backend import Database
-from cream_store.conditions import condition_nodes, condition_values
+from cream_store.conditions import bound_conditions, condition_nodes
 from cream_store.environment import Environment
 from cream_store.errors import InvalidDataError
 from cream_store.queries import QueryBuilder, decode_cursor, encode_cursor, query
@@ -191,8 +191,8 @@ class Reader:
         return query().equals(self._table.environment, environment)
 
     def _of_builder(self, builder: QueryBuilder) -> _Condition | None:
-        values = condition_values(self._table.column, builder)
-        return None if values is None else _Condition(tuple(condition_nodes(self._table.column, builder)), values)
+        bound = bound_conditions(self._table.column, builder)
+        return None if bound is None else _Condition(tuple(condition_nodes(self._table.column, builder)), bound.values)
 
     # In which order, and from where on
 

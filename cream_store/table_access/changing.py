@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import peewee
 
 from cream_store.clock import utc_now
-from cream_store.conditions import condition_nodes, condition_values, shape
+from cream_store.conditions import bound_conditions, condition_nodes
 from cream_store.errors import ConstraintViolationError
 from cream_store.queries import QueryBuilder, query
 from cream_store.records import Record
@@ -34,9 +34,7 @@ class Changing(Reading[R]):
         computed: Mapping[str, peewee.Node] | None = None,
     ) -> R | None:
         """Changes the record with that key, if it meets the condition too; None when there is no such record."""
-        builder = self._by_key(id)
-        if only_if is not None:
-            builder = QueryBuilder((*builder.conditions, *only_if.conditions))
+        builder = self._by_key(id, *(only_if.conditions if only_if else ()))
         if not changes and not computed:
             return self._first(builder)
         updated = self._update_where(builder, changes, computed)
@@ -63,8 +61,8 @@ class Changing(Reading[R]):
     ) -> tuple[Statement, Values] | None:
         """The UPDATE and its values; None when no row can meet the conditions."""
         builder = self._own(builder)
-        values = condition_values(self._column, builder)
-        if values is None:
+        bound = bound_conditions(self._column, builder)
+        if bound is None:
             return None
         if self.moved_on_update in self._columns:
             changes = {self.moved_on_update: utc_now(), **changes}
@@ -76,9 +74,9 @@ class Changing(Reading[R]):
             update = update.where(*condition_nodes(self._column, builder))
             return update.returning(*self._columns.values()) if returning else update
 
-        identities = tuple((name, id(node)) for name, node in computed.items())
-        key = ("update", returning, names, identities, shape(builder))
-        return self._statement(key, build, by_key=self._is_by_key(builder)), {**changes, **values}
+        identities = tuple((name, id(node)) for name, node in computed.items()) if computed else ()
+        key = ("update", returning, names, identities, bound.shape)
+        return self._statement(key, build, by_key=self._is_by_key(builder)), {**changes, **bound.values}
 
     def _move(
         self,

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import peewee
 
-from cream_store.conditions import condition_nodes, condition_values, shape
+from cream_store.conditions import bound_conditions, condition_nodes
 from cream_store.database import transactional
 from cream_store.errors import InvalidDataError
 from cream_store.queries import MAX_LIMIT, QueryBuilder, checked_limit
@@ -25,27 +25,27 @@ class Deleting(Grouping[R]):
 
     def _delete(self, builder: QueryBuilder) -> int:
         builder = self._own(builder)
-        values = condition_values(self._column, builder)
-        if values is None:
+        bound = bound_conditions(self._column, builder)
+        if bound is None:
             return 0
         statement = self._statement(
-            ("delete", shape(builder)),
+            ("delete", bound.shape),
             lambda: self.row.delete().where(*condition_nodes(self._column, builder)),
             by_key=self._is_by_key(builder),
         )
-        return statement.change(self.database, values)
+        return statement.change(self.database, bound.values)
 
     def _delete_returning(self, builder: QueryBuilder) -> list[R]:
         """Deletes all records that meet the conditions, in one statement, and returns them as they were."""
         builder = self._own(builder)
-        values = condition_values(self._column, builder)
-        if values is None:
+        bound = bound_conditions(self._column, builder)
+        if bound is None:
             return []
         statement = self._statement(
-            ("delete returning", shape(builder)),
+            ("delete returning", bound.shape),
             lambda: self.row.delete().where(*condition_nodes(self._column, builder)).returning(*self._columns.values()),
         )
-        return self._fetch(statement, values)
+        return self._fetch(statement, bound.values)
 
     def _delete_older_than(self, column: str, cutoff: date | datetime | None, builder: QueryBuilder) -> int:
         """Deletes, in batches, the records that meet the conditions and whose `column` lies before the cutoff.
@@ -72,8 +72,8 @@ class Deleting(Grouping[R]):
     @transactional
     def _delete_batch(self, builder: QueryBuilder, batch_size: int) -> int:
         builder = self._own(builder)
-        values = condition_values(self._column, builder)
-        if values is None:
+        bound = bound_conditions(self._column, builder)
+        if bound is None:
             return 0
         key = key_of(self.row)
 
@@ -82,8 +82,8 @@ class Deleting(Grouping[R]):
             # The conditions again: a row that was changed while the deletion waited for it may not meet them any more.
             return self.row.delete().where(key.in_(batch), *condition_nodes(self._column, builder))
 
-        statement = self._statement(("delete batch", shape(builder)), build)
-        return statement.change(self.database, {**values, "batch_size": batch_size})
+        statement = self._statement(("delete batch", bound.shape), build)
+        return statement.change(self.database, {**bound.values, "batch_size": batch_size})
 
     def _delete_beyond_latest(self, by: Sequence[str], keep: int, builder: QueryBuilder) -> int:
         """Deletes, of the records that meet the conditions, all but the first `keep` of each group. One statement.
@@ -93,8 +93,8 @@ class Deleting(Grouping[R]):
         """
         checked_limit(keep, "the number of records to keep")
         builder = self._own(builder)
-        values = condition_values(self._column, builder)
-        if values is None:
+        bound = bound_conditions(self._column, builder)
+        if bound is None:
             return 0
         order = self._total_order(builder.order or self.default_order)
 
@@ -104,5 +104,5 @@ class Deleting(Grouping[R]):
             beyond = peewee.Select([ranked], [getattr(ranked.c, key.column_name)])
             return self.row.delete().where(key.in_(beyond.where(ranked.c.place > Param("keep"))))
 
-        statement = self._statement(("delete beyond latest", tuple(by), order, shape(builder)), build)
-        return statement.change(self.database, {**values, "keep": keep})
+        statement = self._statement(("delete beyond latest", tuple(by), order, bound.shape), build)
+        return statement.change(self.database, {**bound.values, "keep": keep})

@@ -9,7 +9,7 @@ import peewee
 from peewee import fn
 
 from cream_store.aggregates import ExactSum, Extreme
-from cream_store.conditions import condition_nodes, condition_values, shape
+from cream_store.conditions import bound_conditions, condition_nodes
 from cream_store.environment import Environment
 from cream_store.fields import Column, ForeignKey
 from cream_store.queries import QueryBuilder
@@ -38,8 +38,8 @@ class Grouping(Reading[R]):
 
         `name` tells the repository's aggregates apart; `given` are the values of the selection's own parameters.
         """
-        values = condition_values(self._column, builder)
-        if values is None:
+        bound = bound_conditions(self._column, builder)
+        if bound is None:
             return []
 
         def build() -> peewee.Node:
@@ -48,7 +48,7 @@ class Grouping(Reading[R]):
                 self.row.select(*group_by, *select).where(*condition_nodes(self._column, builder)).group_by(*ordinals)
             )
 
-        statement = self._statement(("aggregate", name, shape(builder)), build)
+        statement = self._statement(("aggregate", name, bound.shape), build)
         kind = self.database.kind
         decoders = [
             node.decoder(kind) if isinstance(node, Column | ForeignKey | ExactSum | Extreme) else None
@@ -56,7 +56,7 @@ class Grouping(Reading[R]):
         ]
         return [
             tuple(value if decode is None else decode(value) for decode, value in zip(decoders, row, strict=True))
-            for row in statement.fetch_all(self.database, {**values, **(given or {})})
+            for row in statement.fetch_all(self.database, {**bound.values, **(given or {})})
         ]
 
     def _count_by(
@@ -80,8 +80,8 @@ class Grouping(Reading[R]):
 
         `by` names the columns that make a group. The result is in ascending order of these.
         """
-        values = condition_values(self._column, builder)
-        if values is None:
+        bound = bound_conditions(self._column, builder)
+        if bound is None:
             return []
         order = self._total_order(builder.order or self.default_order)
 
@@ -94,7 +94,7 @@ class Grouping(Reading[R]):
                 .order_by(*(getattr(ranked.c, self._column(name).column_name) for name in by))
             )
 
-        return self._fetch(self._statement(("latest", tuple(by), order, shape(builder)), build), values)
+        return self._fetch(self._statement(("latest", tuple(by), order, bound.shape), build), bound.values)
 
     def _among_latest_of_each(self, by: str, latest: QueryBuilder, builder: QueryBuilder) -> list[R]:
         """Those that meet a query among the records that `_latest_of_each([by], latest)` gives. One statement.
@@ -103,23 +103,24 @@ class Grouping(Reading[R]):
         its values costs a look-up, however many records have it.
         """
         both = QueryBuilder((*latest.conditions, *builder.conditions))
-        values = condition_values(self._column, both)
-        if values is None:
+        bound = bound_conditions(self._column, both)
+        if bound is None:
             return []
         if builder.row_limit is not None:
-            values["limit"] = builder.row_limit
+            bound.values["limit"] = builder.row_limit
+        count = len(latest.conditions)
         latest_order = self._total_order(latest.order or self.default_order)
         order = self._total_order(builder.order or self.default_order)
 
         def build() -> peewee.Node:
-            conditions, count = condition_nodes(self._column, both), len(latest.conditions)
+            conditions = condition_nodes(self._column, both)
             first = first_of_each(self._column(by), conditions[:count], self._order_nodes(latest_order))
             select = self.row.select(*self._columns.values()).where(key_of(self.row).in_(first), *conditions[count:])
             select = select.order_by(*self._order_nodes(order))
             return select if builder.row_limit is None else select.limit(Param("limit"))
 
-        shapes = (shape(latest), shape(builder), builder.row_limit is None)
-        return self._fetch(self._statement(("among latest", by, latest_order, order, shapes), build), values)
+        key = ("among latest", by, latest_order, order, builder.row_limit is None, count, bound.shape)
+        return self._fetch(self._statement(key, build), bound.values)
 
     def _ranked(
         self, by: Sequence[str], order: tuple[str, ...], builder: QueryBuilder, columns: Iterable[StoredColumn]

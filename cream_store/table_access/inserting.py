@@ -73,7 +73,7 @@ class Inserting(Table[R]):
         overwritten.
         """
         key = key_of(self.row)
-        numbers = {getattr(record, key.record_name) is None for record in records} if _is_serial(key) else {False}
+        numbers = {getattr(record, self._key_name) is None for record in records} if _is_serial(key) else {False}
         if len(numbers) > 1:
             return [
                 self._insert([record], over_stored=over_stored, only=only, computed=computed)[0] for record in records
@@ -88,7 +88,7 @@ class Inserting(Table[R]):
         """Inserts a record unless a stored one has the same key, as `conflict_target` says: None then."""
         self._guard(record)
         key = key_of(self.row)
-        numbered = _is_serial(key) and getattr(record, key.record_name) is None
+        numbered = _is_serial(key) and getattr(record, self._key_name) is None
         written = self._write([record], numbered=numbered, if_absent=True)
         return written[0] if written else None
 
@@ -108,7 +108,9 @@ class Inserting(Table[R]):
         `if_absent`, any whose key is stored.
         """
         key = key_of(self.row)
-        columns = {name: column for name, column in self._columns.items() if not (numbered and column is key)}
+        columns = self._columns
+        if numbered:
+            columns = {name: column for name, column in columns.items() if column is not key}
         expressions = computed or {}
 
         def build() -> peewee.Node:
@@ -188,7 +190,7 @@ class Inserting(Table[R]):
         """The stored records in the order of the given ones: a RETURNING clause promises none."""
         if len(stored) < 2:
             return stored
-        name = key_of(self.row).record_name
+        name = self._key_name
         if numbered:
             return sorted(stored, key=lambda record: getattr(record, name))
         encode = key_of(self.row).encode  # a key may be given in another spelling: text for a UUID, a symbol

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 import peewee
 from peewee import fn
 
-from cream_store.conditions import condition_nodes, condition_values, shape
+from cream_store.conditions import bound_conditions, condition_nodes
 from cream_store.environment import Environment
 from cream_store.errors import InvalidDataError
 from cream_store.fields import SecretField
@@ -50,14 +50,14 @@ class Reading(Table[R]):
 
     def count_of(self, builder: QueryBuilder) -> int:
         """How many records meet a query's conditions."""
-        values = condition_values(self._column, builder)
-        if values is None:
+        bound = bound_conditions(self._column, builder)
+        if bound is None:
             return 0
         statement = self._statement(
-            ("count", shape(builder)),
+            ("count", bound.shape),
             lambda: self.row.select(fn.COUNT(peewee.SQL("*"))).where(*condition_nodes(self._column, builder)),
         )
-        count: int = statement.fetch_all(self.database, values)[0][0]
+        count: int = statement.fetch_all(self.database, bound.values)[0][0]
         return count
 
     def _find_by_key(self, id: Key) -> R | None:
@@ -69,14 +69,14 @@ class Reading(Table[R]):
 
     def _is_any(self, builder: QueryBuilder) -> bool:
         """Whether any record meets a query's conditions. Asks for no order, which could mean to sort them all."""
-        values = condition_values(self._column, builder)
-        if values is None:
+        bound = bound_conditions(self._column, builder)
+        if bound is None:
             return False
         statement = self._statement(
-            ("any", shape(builder)),
+            ("any", bound.shape),
             lambda: self.row.select(peewee.SQL("1")).where(*condition_nodes(self._column, builder)).limit(1),
         )
-        return bool(statement.fetch_all(self.database, values))
+        return bool(statement.fetch_all(self.database, bound.values))
 
     def _first(self, builder: QueryBuilder) -> R | None:
         found = self.find(builder.limit(1))
@@ -112,11 +112,12 @@ class Reading(Table[R]):
         with_total: bool = False,
         position: Sequence[Any] | None = None,
         columns: tuple[str, ...] | None = None,
-    ) -> tuple[Statement, dict[str, Any]] | None:
+    ) -> tuple[Statement, dict[Any, Any]] | None:
         """What gives the rows of a query, all columns or the named ones; None when no row can meet its conditions."""
-        values = condition_values(self._column, builder)
-        if values is None:
+        bound = bound_conditions(self._column, builder)
+        if bound is None:
             return None
+        values = bound.values
         if builder.row_limit is not None:
             values["limit"] = builder.row_limit
         if builder.row_offset is not None:
@@ -138,11 +139,11 @@ class Reading(Table[R]):
             return select if builder.row_offset is None else select.offset(Param("offset"))
 
         limits = (builder.row_limit is None, builder.row_offset is None)
-        key = ("select", with_total, position is None, order, limits, columns, shape(builder))
+        key = ("select", with_total, position is None, order, limits, columns, bound.shape)
         return self._statement(key, build), values
 
     def _total_order(self, order: tuple[str, ...]) -> tuple[str, ...]:
-        key = key_of(self.row).record_name
+        key = self._key_name
         if any(name.lstrip("-") == key for name in order):
             return order
         return (*order, f"-{key}" if order and order[-1].startswith("-") else key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Final, Generic, TypeVar, get_args, get_origin
 from uuid import UUID
 
 from cream_store.backend import Database
@@ -24,6 +24,9 @@ Key = UUID | str | int
 R = TypeVar("R", bound=Record)
 
 
+_OF_ENVIRONMENT: Final = {environment: Condition("environment", "=", environment) for environment in Environment}
+
+
 class Table(Generic[R]):
     """A table whose rows are records of type `R`, on a database."""
 
@@ -32,6 +35,7 @@ class Table(Generic[R]):
     moved_on_update: ClassVar[str] = "updated_at"
     """The column that every update sets to now, if the table has it."""
     _columns: ClassVar[dict[str, StoredColumn]]
+    _key_name: ClassVar[str]
     _statements: ClassVar[dict[Any, Statement]]
     _decoders: ClassVar[dict[Kind, RowDecoder[Any]]]
 
@@ -40,6 +44,7 @@ class Table(Generic[R]):
         if "row" in cls.__dict__:  # else it is a base for other repositories
             (cls.record,) = type_arguments(cls, Table)
             cls._columns = columns_of(cls.row)
+            cls._key_name = key_of(cls.row).record_name
             cls._statements, cls._decoders = {}, {}
 
     def __init__(self, database: Database | None = None) -> None:
@@ -81,7 +86,8 @@ class Table(Generic[R]):
         own = self.database.environment
         if own is Environment.TEST or "environment" not in self._columns:
             return builder
-        return builder.equals("environment", own)
+        conditions = (*builder.conditions, _OF_ENVIRONMENT[own])
+        return QueryBuilder(conditions, builder.order, builder.row_limit, builder.row_offset)
 
     def _within(self, environment: Environment | str | None, within: QueryBuilder | None) -> QueryBuilder:
         builder = within or query()
@@ -105,12 +111,12 @@ class Table(Generic[R]):
             raise InvalidDataError(f"{table_of(self.row)} has no column {name!r}; it has: {', '.join(self._columns)}")
         return column
 
-    def _by_key(self, id: Key) -> QueryBuilder:
-        return QueryBuilder((Condition(key_of(self.row).record_name, "=", id),))
+    def _by_key(self, id: Key, *further: Condition) -> QueryBuilder:
+        return QueryBuilder((Condition(self._key_name, "=", id), *further))
 
     def _is_by_key(self, builder: QueryBuilder) -> bool:
         """Whether the first condition names the row, as `_by_key` has it."""
-        return bool(builder.conditions) and builder.conditions[0][:2] == (key_of(self.row).record_name, "=")
+        return bool(builder.conditions) and builder.conditions[0][:2] == (self._key_name, "=")
 
     def _statement(self, key: object, build: Callable[[], Any], *, by_key: bool = False) -> Statement:
         statement = self._statements.get(key)
