@@ -128,12 +128,11 @@ def has_rules_of(column: Column, of: type[C]) -> TypeGuard[C]:
 
 def _decimals(column: NumericField, kind: Kind) -> _AlikeEncoder:
     exact = exact_numbers(column)
-    needs_few_digits = kind == "sqlite" and column.precision > _DIGITS_OF_FLOATS
-    largest_of_few_digits = Decimal(1).scaleb(_DIGITS_OF_FLOATS - column.scale)
+    too_large = column.too_large_for_sqlite if kind == "sqlite" else None
 
     def encode(values: list[Any]) -> list[Any] | None:
         numbers = exact(values)
-        if numbers is None or (needs_few_digits and max(map(Decimal.copy_abs, numbers)) >= largest_of_few_digits):
+        if numbers is None or (too_large is not None and max(map(Decimal.copy_abs, numbers)) >= too_large):
             return None
         return list(map(str, numbers))
 
@@ -188,7 +187,6 @@ def _texts(values: list[Any]) -> list[Any] | None:
     return values
 
 
-_DIGITS_OF_FLOATS: Final = 15
 _TIME_ZONE: Final = attrgetter("tzinfo")
 
 

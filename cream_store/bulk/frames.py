@@ -16,6 +16,7 @@ from cream_store.errors import ConfigurationError, InvalidDataError
 from cream_store.fields import BooleanField, Column, IntegerField, JSONField, NumericField, TextField, TimestampField
 from cream_store.row import StoredColumn
 from cream_store.secret import Secret
+from cream_store.url import Kind
 
 try:
     import pyarrow as pa
@@ -47,10 +48,12 @@ def python_columns(part: pa.RecordBatch, columns: Mapping[str, StoredColumn]) ->
     return {name: _python_values(columns[name].as_column(), part.column(name)) for name in part.schema.names}
 
 
-def encoded_array(column: StoredColumn, encoder: ColumnEncoder, values: pa.Array, first: int, rounds: bool) -> pa.Array:
-    """A column's values as PostgreSQL reads them, by the rules that `encoder` has for Python's values."""
+def encoded_array(
+    column: StoredColumn, kind: Kind, encoder: ColumnEncoder, values: pa.Array, first: int, rounds: bool
+) -> pa.Array:
+    """A column's values as the database reads them, by the rules that `encoder` has for Python's values."""
     stored = column.as_column()
-    encoded = _converted(stored, values, rounds)
+    encoded = _converted(stored, kind, values, rounds)
     if encoded is None:
         encoded = _encoded_once(stored, encoder, values, first)
     if encoded is None:
@@ -72,7 +75,7 @@ class ArrowBatch(Batch):
         self.count = len(arrays[0])
 
     def columns(self) -> list[list[Any]]:
-        return [(array.cast(pa.string()) if _is_spelt_out(array.type) else array).to_pylist() for array in self._arrays]
+        return [_spelt_out(array).to_pylist() for array in self._arrays]
 
     def copy_data(self) -> bytes:
         texts = map(_copy_texts, self._arrays)
@@ -83,14 +86,16 @@ class ArrowBatch(Batch):
         return text
 
 
-def _is_spelt_out(type_: pa.DataType) -> bool:
-    """Whether both drivers are given such values as text."""
-    return bool(pa.types.is_decimal(type_) or pa.types.is_timestamp(type_))
+def _spelt_out(array: pa.Array) -> pa.Array:
+    """What both drivers are given: decimals and moments as text, as `Column.encode` spells it."""
+    if pa.types.is_timestamp(array.type):  # spelling out the offset of each would take several times as long
+        texts = array.cast(pa.timestamp("us")).cast(pa.string())
+        return pc.binary_join_element_wise(pc.replace_substring(texts, " ", "T"), "Z", "")
+    return array.cast(pa.string()) if pa.types.is_decimal(array.type) else array
 
 
 def _copy_texts(array: pa.Array) -> pa.Array:
-    if pa.types.is_timestamp(array.type):  # spelling out the offset of each would take several times as long
-        return pc.binary_join_element_wise(array.cast(pa.timestamp("us")).cast(pa.string()), "Z", "")
+    array = _spelt_out(array)
     if not pa.types.is_string(array.type):
         return array.cast(pa.string())
     if pc.any(pc.match_substring_regex(array, r"[\\\t\n\r]")).as_py():
@@ -99,11 +104,11 @@ def _copy_texts(array: pa.Array) -> pa.Array:
     return array
 
 
-def _converted(column: Column, values: pa.Array, rounds: bool) -> pa.Array | None:
+def _converted(column: Column, kind: Kind, values: pa.Array, rounds: bool) -> pa.Array | None:
     """The values in the Arrow type that holds what the column holds; None if that takes a look at each value."""
     try:
         if has_rules_of(column, NumericField):
-            return _numbers(column, values, rounds)
+            return _numbers(column, kind, values, rounds)
         if has_rules_of(column, IntegerField) and pa.types.is_integer(values.type):
             return values.cast(pa.int32() if column.bits <= 32 else pa.int64())
         if has_rules_of(column, TimestampField) and pa.types.is_timestamp(values.type) and values.type.tz:
@@ -120,7 +125,7 @@ def _converted(column: Column, values: pa.Array, rounds: bool) -> pa.Array | Non
     return None
 
 
-def _numbers(column: NumericField, values: pa.Array, rounds: bool) -> pa.Array | None:
+def _numbers(column: NumericField, kind: Kind, values: pa.Array, rounds: bool) -> pa.Array | None:
     if pa.types.is_integer(values.type):
         values = values.cast(pa.decimal128(20, 0))
     elif pa.types.is_floating(values.type) and rounds:
@@ -129,7 +134,12 @@ def _numbers(column: NumericField, values: pa.Array, rounds: bool) -> pa.Array |
         return None
     if rounds:
         values = pc.round(values, ndigits=column.scale, round_mode="half_to_even")
-    return values.cast(pa.decimal128(column.precision, column.scale))
+    numbers = values.cast(pa.decimal128(column.precision, column.scale))
+    if kind == "sqlite" and (too_large := column.too_large_for_sqlite) is not None:
+        least, most = pc.min_max(numbers).as_py().values()
+        if least is not None and max(abs(least), most) >= too_large:  # perhaps with few digits, after all
+            return None
+    return numbers
 
 
 def _encoded_once(column: Column, encoder: ColumnEncoder, values: pa.Array, first: int) -> pa.Array | None:

@@ -107,7 +107,7 @@ class Reader(Generic[R]):
         """The given records, checked and encoded."""
         given, rounds = (given.records, True) if isinstance(given, Rounded) else (given, False)
         first = 1
-        if is_frame(given) and self._kind == "postgresql" and not self._has_rules:
+        if is_frame(given) and not self._has_rules:
             from cream_store.bulk.frames import record_batches
 
             for part in record_batches(given):
@@ -254,7 +254,7 @@ class Reader(Generic[R]):
         for name, column in self._table._columns.items():
             encoder, is_stamped = self._encoders[name], name in self._stamped
             if name in part.schema.names and not is_stamped:
-                arrays.append(encoded_array(column, encoder, part.column(name), first, rounds))
+                arrays.append(encoded_array(column, self._kind, encoder, part.column(name), first, rounds))
             else:
                 values = [utc_now() if is_stamped else self._default(name, first) for _ in range(part.num_rows)]
                 arrays.append(array_of(encoder(values, first)))

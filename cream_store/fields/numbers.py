@@ -120,6 +120,14 @@ class NumericField(Column):
         except InvalidOperation:
             self.refuse(f"{value} has more than {self.precision - self.scale} digits before the point")
 
+    @property
+    def too_large_for_sqlite(self) -> Decimal | None:
+        """From which size on SQLite may not hold a number of the column exactly; None where it holds all of them."""
+        if self.precision <= _SQLITE_EXACT_DIGITS:
+            return None
+        # A whole number is an integer there, not a float.
+        return Decimal(1).scaleb(_SQLITE_EXACT_DIGITS - self.scale) if self.scale else Decimal(1 << 63)
+
     def encoder(self, kind: Kind) -> Callable[[Any], Any]:
         if kind == "postgresql" or self.precision <= _SQLITE_EXACT_DIGITS:
             return self.encode
