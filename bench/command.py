@@ -17,9 +17,10 @@ from rich.console import Console
 from bench.backends import BACKENDS, postgresql_store, version_of
 from bench.growth import GROWING, QUICK_SIZES, SIZES, measure_growth, plot
 from bench.imports import ImportCost, measure_imports
+from bench.memory import QUICK_ROWS, ROWS, MemoryCost, measure_memory
 from bench.operations import OPERATIONS
-from bench.report import growth_grids, imports_grid, operations_grid, print_grids
-from bench.results import Result, as_json, machine, read_json
+from bench.report import comparison_grids, growth_grids, imports_grid, memory_grid, operations_grid, print_grids
+from bench.results import Result, as_json, machine, read_json, thread_comparisons
 from bench.run import FULL, QUICK, measure_backend, measure_starts
 from bench.startup import STARTS
 from cream_store.plugins import discover
@@ -35,6 +36,7 @@ Examples:
   scripts/bench --plot growth.png            what grows with the table: up to a million rows
   scripts/bench --sizes 10000,1000000 --only find_by_id
   scripts/bench --only imports               time and memory of the core and of each plugin
+  scripts/bench --memory                     what a file and streams of 5 million candles take
   scripts/bench --explain                    which reads go through whole tables
 
 \b
@@ -65,7 +67,7 @@ def _parsed_sizes(context: click.Context, option: click.Parameter, text: str | N
 @click.option(
     "--rows",
     type=click.IntRange(min=100),
-    help=f"Rows in the table.  [default: {FULL.rows:,}; with --quick {QUICK.rows:,}]",
+    help=f"Rows in the table.  [default: {FULL.rows:,}, or {ROWS:,} with --memory; fewer with --quick]",
 )
 @click.option(
     "--only",
@@ -101,6 +103,13 @@ def _parsed_sizes(context: click.Context, option: click.Parameter, text: str | N
     help="Draw what a call costs against the size of the table (PNG, SVG or PDF).",
 )
 @click.option(
+    "--memory",
+    "wants_memory",
+    is_flag=True,
+    help="Measure the memory and time of jobs larger than memory instead: the import of a CSV file of candles, and"
+    " streams of them all.",
+)
+@click.option(
     "--explain",
     "wants_plans",
     is_flag=True,
@@ -122,6 +131,7 @@ def main(
     database_url: str | None,
     sizes: Sequence[int],
     plot_file: Path | None,
+    wants_memory: bool,
     wants_plans: bool,
     wants_json: bool,
     wants_markdown: bool,
@@ -136,6 +146,7 @@ def main(
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     size = QUICK if quick else FULL
+    jobs_rows = rows or (QUICK_ROWS if quick else ROWS)
     size = replace(size, rows=rows or size.rows)
     backends = backends or BACKENDS
     if plot_file is not None and not sizes:
@@ -148,7 +159,13 @@ def main(
 
     results: list[Result] = []
     imports: list[ImportCost] = []
-    if sizes:
+    memory: list[MemoryCost] = []
+    if wants_memory:
+        for backend in backends:
+            title, costs = measure_memory(backend, database_url, jobs_rows, progress)
+            show([memory_grid(f"{title}, {jobs_rows:,} candles", costs)])
+            memory += costs
+    elif sizes:
         if not chosen(GROWING):
             raise click.UsageError(f"at several sizes there are only {', '.join(GROWING)}")
         titles = []
@@ -165,6 +182,7 @@ def main(
             for backend in backends:
                 title, found = measure_backend(backend, database_url, operations, size, progress)
                 show([operations_grid(f"{title}, {size.rows:,} rows", found, earlier)])
+                show(comparison_grids(f"{title}: what threads lose by sharing", thread_comparisons(found)))
                 results += found
         if starts := chosen(STARTS):
             found = measure_starts(starts, size, progress)
@@ -176,7 +194,7 @@ def main(
 
     console.print(f"{machine()}; medians of at most {size.repetitions} repetitions", highlight=False)
     if wants_json:
-        click.echo(as_json(results, imports, asdict(size)))
+        click.echo(as_json(results, imports, memory, asdict(size)))
 
 
 def _width() -> int | None:

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from rich.console import Console
 
+from bench.fresh_python import cost_of
 from bench.measuring import interleaved
 
 # A store that is open has imported what a service with these plugins imports; it does not connect.
-_PROGRAM: Final = """
-import json, pathlib, resource, sys, time
-started = time.perf_counter()
-{statement}
-seconds = time.perf_counter() - started
-# Where there is none, the figure that includes what the parent had in memory when it made this process.
-status = pathlib.Path("/proc/self/status")
-if status.exists():
-    peak = int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024
-else:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-json.dump([seconds, peak], sys.stdout)
-"""
 _OPEN: Final = "from cream_store import Store; Store.open({plugins}, url={url!r})"
 _SQLITE: Final = "sqlite:///never-connected.db"
 _POSTGRESQL: Final = "postgresql://localhost/never-connected"
@@ -53,12 +37,9 @@ class _Loading:
     peaks: list[int] = field(default_factory=list)
 
     def run(self) -> float:
-        environment = {name: value for name, value in os.environ.items() if name != "CREAM_PLUGINS"}
-        program = _PROGRAM.format(statement=self.statement)
-        output = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env=environment)
-        seconds, peak = json.loads(output.stdout)
-        self.peaks.append(peak)
-        return float(seconds)
+        cost = cost_of(self.statement)
+        self.peaks.append(cost.peak_bytes)
+        return cost.seconds
 
 
 def measure_imports(plugins: Iterable[str], repetitions: int, budget: float, progress: Console) -> list[ImportCost]:

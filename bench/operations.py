@@ -77,11 +77,11 @@ def pool_32_threads(peer: Peer, workload: Workload, calls: int) -> float:
 
 
 def lookups_10_threads(peer: Peer, workload: Workload, calls: int) -> float:
-    return _lookups(peer, workload, 10, 10 * calls)
+    return _lookups(peer, workload, 10, 20 * calls)
 
 
 def lookups_32_threads(peer: Peer, workload: Workload, calls: int) -> float:
-    return _lookups(peer, workload, 32, 10 * calls)
+    return _lookups(peer, workload, 32, 20 * calls)
 
 
 def _lookups(peer: Peer, workload: Workload, threads: int, calls: int) -> float:
@@ -108,5 +108,10 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "lookups_32_threads": lookups_32_threads,
 }
 
-WITHOUT: Final = dict.fromkeys(("bulk_upsert_arrow", "range_arrow"), ("Peewee", "SQLAlchemy"))
-"""Operations that some peers don't have."""
+_FRAMES: Final = ("bulk_upsert_arrow", "range_arrow")
+_MANY_ROWS: Final = ("create_many", "bulk_upsert_fresh", "bulk_upsert_stored", "range_records")
+WITHOUT: Final = {
+    **dict.fromkeys(_FRAMES, ("Peewee", "SQLAlchemy", "unprepared")),
+    **dict.fromkeys(_MANY_ROWS, ("unprepared",)),  # nothing is prepared there anyway
+}
+"""Operations that some peers don't have, or that are no other work for them."""

@@ -10,16 +10,18 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.imports import ImportCost
+from bench.memory import LIMIT, MemoryCost
 from bench.results import (
     OTHERS,
     OURS,
     TARGETS,
     UNPREPARED,
     UNPREPARED_TARGETS,
+    Comparison,
     Result,
     Target,
-    comparisons,
     duration,
+    growth_comparisons,
     is_left_behind,
 )
 
@@ -101,10 +103,25 @@ def growth_grids(title: str, results: Sequence[Result]) -> list[Grid]:
     grid = Grid(f"{title}: {OURS} by rows in the table", ["operation", *(f"{rows:,}" for rows in sizes)])
     for operation in dict.fromkeys(operation for operation, _ in ours):
         grid.rows.append([operation, *(duration(ours[operation, rows]) for rows in sizes)])
-    compared = Grid(f"{title}: what shall not grow", ["figures", "ratio", "target"])
-    for one in comparisons(results):
-        compared.rows.append([one.title, _judged(f"{one.ratio:.2f}", one.is_met), f"<= {one.limit:.2f}"])
-    return [grid, *([compared] if compared.rows else [])]
+    return [grid, *comparison_grids(f"{title}: what shall not grow", growth_comparisons(results))]
+
+
+def comparison_grids(title: str, comparisons: Sequence[Comparison]) -> list[Grid]:
+    """The figures that are compared, if there are any."""
+    grid = Grid(title, ["figures", "ratio", "target"])
+    for one in comparisons:
+        grid.rows.append([one.title, _judged(f"{one.ratio:.2f}", one.is_met), f"<= {one.limit:.2f}"])
+    return [grid] if comparisons else []
+
+
+def memory_grid(title: str, costs: Sequence[MemoryCost]) -> Grid:
+    """Time and memory of each job."""
+    grid = Grid(title, ["job", "time", "rows a second", "peak memory", "target"])
+    for cost in costs:
+        peak = _judged(_megabytes(cost.peak_bytes), cost.peak_bytes <= LIMIT)
+        speed = f"{cost.rows / cost.seconds:,.0f}"
+        grid.rows.append([cost.job, duration(cost.seconds), speed, peak, f"<= {_megabytes(LIMIT)}"])
+    return grid
 
 
 def imports_grid(costs: Sequence[ImportCost]) -> Grid:

@@ -14,8 +14,9 @@ from bench.backends import BACKENDS, opened
 from bench.command import main
 from bench.growth import GROWING, measure_growth, plot
 from bench.imports import measure_imports
+from bench.memory import measure_memory
 from bench.operations import OPERATIONS, WITHOUT
-from bench.results import OTHERS, OURS, UNPREPARED, Result, comparisons
+from bench.results import OTHERS, OURS, UNPREPARED, Result, growth_comparisons, thread_comparisons
 from bench.run import Size, measure_backend, measure_starts
 from bench.startup import STARTS
 from bench.workload import Workload
@@ -84,6 +85,14 @@ def test_imports_cost_time_and_memory() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_every_large_job_is_measured(backend: str) -> None:
+    _, costs = measure_memory(backend, None, 2_000, QUIET)
+
+    assert [cost.job for cost in costs] == ["import of a CSV file", "stream of records", "stream of Arrow batches"]
+    assert all(cost.seconds > 0 and cost.peak_bytes > 0 for cost in costs)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_operations_are_measured_at_each_size_of_the_table(backend: str, tmp_path: Path) -> None:
     picture, sizes = tmp_path / "growth.png", [100, 400]
 
@@ -116,7 +125,7 @@ def test_what_shall_not_grow_is_compared() -> None:
     def ours(operation: str, rows: int, seconds: float) -> Result:
         return Result("sqlite", operation, OURS, seconds, 1, rows)
 
-    compared = comparisons(
+    compared = growth_comparisons(
         [
             ours("find_by_id", 10_000, 1),
             ours("find_by_id", 1_000_000, 1.1),
@@ -126,6 +135,14 @@ def test_what_shall_not_grow_is_compared() -> None:
     )
 
     assert [(one.ratio, one.is_met) for one in compared] == [(1.1, True), (2, False)]
+
+
+def test_threads_that_share_connections_are_compared_with_those_that_need_not() -> None:
+    alone = Result("postgresql", "lookups_10_threads", "psycopg2", seconds=1, ratio=1)
+    shared = Result("postgresql", "lookups_32_threads", OURS, seconds=1.2, ratio=1)
+
+    assert [(one.ratio, one.is_met) for one in thread_comparisons([alone, shared])] == [(1.2, False)]
+    assert thread_comparisons([alone]) == thread_comparisons([shared]) == []
 
 
 @pytest.mark.parametrize("sizes", ["10,100", "1000,1500", "1000,1000", "many"])
