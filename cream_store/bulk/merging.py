@@ -145,7 +145,7 @@ def _insertion(
         insert = table.row.insert_many(rows)
         if over_stored:
             insert = table._over_stored(insert, columns)
-        return insert.returning(*returning) if returning else insert
+        return insert.returning(*returning)  # said even of nothing: Peewee adds the key if it has no word
 
     return table._statement(("insert encoded", count, numbered, over_stored, bool(returning)), build)
 
@@ -257,7 +257,7 @@ class _Waiting:
             insert = self._table.row.insert_from(rows, list(columns.values()))
             insert = self._table._over_stored(insert, columns)
             if kind == "sqlite":
-                return insert
+                return insert.returning()
             counts = SQL(") SELECT count(*), count(*) FILTER (WHERE is_new) FROM merged")
             return peewee.NodeList((SQL("WITH merged AS ("), insert.returning(_IS_NEW.alias("is_new")), counts))
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import peewee
+import pytest
+
 from cream_plugins.core_trading import PortfolioSnapshot, PortfolioSnapshotRow
 from cream_store import Changes, Environment, Filters, Repository, Store
 
@@ -38,3 +41,11 @@ def test_of_records_with_the_same_key_the_last_wins(store: Store) -> None:
     by_number = ByNumber(store.database)
     assert by_number.upsert_many(snapshot(hour).replace(id=7) for hour in range(3)) == 3
     assert by_number.find_all() == [snapshot(2).replace(id=7)]
+
+
+@pytest.mark.parametrize("count", [3, 150])
+def test_a_table_that_peewees_own_queries_use_elsewhere_is_no_other_here(store: Store, count: int) -> None:
+    elsewhere = peewee.SqliteDatabase(":memory:", returning_clause=True)
+    with elsewhere.bind_ctx([PortfolioSnapshotRow], bind_refs=False, bind_backrefs=False):
+        written = ByNumber(store.database).upsert_many(snapshot(hour) for hour in range(count))
+    assert written.inserted == count
