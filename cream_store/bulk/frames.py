@@ -10,19 +10,14 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from cream_store.arrow.types import pa, pc
 from cream_store.bulk.encoding import ColumnEncoder, has_rules_of, rounded_values
 from cream_store.bulk.given import Batch
-from cream_store.errors import ConfigurationError, InvalidDataError
+from cream_store.errors import InvalidDataError
 from cream_store.fields import BooleanField, Column, IntegerField, JSONField, NumericField, TextField, TimestampField
 from cream_store.row import StoredColumn
 from cream_store.secret import Secret
 from cream_store.url import Kind
-
-try:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-except ImportError as error:
-    raise ConfigurationError("Arrow tables need pyarrow; install it: pip install cream-store[arrow]") from error
 
 ROWS_AT_ONCE: Final = 50_000
 _INDEX_OF_PANDAS: Final = "__index_level_"

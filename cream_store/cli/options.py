@@ -70,15 +70,17 @@ def refuse_unnamed_live(environment: Environment | None) -> None:
         raise click.UsageError("the current environment is LIVE; to change it, say so: --env LIVE")
 
 
-def refuse_lives_database(store: Store) -> None:
-    """PAPER may work in LIVE's database when it has none of its own, but not change its schema or empty it."""
+def refuse_lives_database(store: Store, *, unless: str = ", or, to change LIVE, say so: --env LIVE") -> None:
+    """PAPER may work in LIVE's database when it has none of its own, but not change its schema or empty it.
+
+    `unless` ends the advice, with what else the command could be told.
+    """
     from cream_store.schema import read_stamp
 
     database = store.database
     if database.location.is_live_fallback and read_stamp(database) != Environment.PAPER and _has_tables(store):
         raise click.UsageError(
-            f"PAPER has no database of its own, and {database.url.display} is LIVE's; set DATABASE_URL_PAPER, or, to"
-            " change LIVE, say so: --env LIVE"
+            f"PAPER has no database of its own, and {database.url.display} is LIVE's; set DATABASE_URL_PAPER{unless}"
         )
 
 

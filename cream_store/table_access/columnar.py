@@ -54,8 +54,8 @@ class Columnar(Reading[R]):
         All rows come from one state of the table. Inside a transaction no other statement can be executed until the
         reader is at its end or the block is left.
         """
-        from cream_store.arrow import record_batches
-        from cream_store.arrow_columns import ArrowColumn
+        from cream_store.arrow.columns import ArrowColumn
+        from cream_store.arrow.reading import record_batches
 
         names = self._arrow_names(columns)
         arrow_columns = [ArrowColumn(name, self._column(name), floats=floats) for name in names]

@@ -265,6 +265,7 @@ def test_the_command_never_runs_in_lives_database_under_another_name(tmp_path: P
 
     assert result.exit_code == 2
     assert "PAPER has no database of its own" in result.output
+    assert "--env LIVE" not in result.output  # where the demo does not run either
 
 
 @pytest.mark.parametrize(

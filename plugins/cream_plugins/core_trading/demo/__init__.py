@@ -69,7 +69,7 @@ def demo(environment: Environment | None, plugins: tuple[str, ...], prices: Path
     bars = read_bars(path)
     selected = selected_names(plugins or None)
     with open_store(environment, (*selected, "core-trading") if selected else ()) as store:
-        refuse_lives_database(store)
+        refuse_lives_database(store, unless="")
         store.push()
         worker = Worker(store, Environment.PAPER, (symbol or path.stem.split("_")[0]).upper(), bars)
         console = Console()

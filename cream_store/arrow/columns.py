@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final, cast
 
-from cream_store.arrow_types import arrow_type, pa, pc
+from cream_store.arrow.types import arrow_type, pa, pc
 from cream_store.errors import InvalidDataError
 from cream_store.fields import BooleanField, EnumField, ForeignKey, JSONField, TimestampTextField
 from cream_store.row import StoredColumn

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from cream_store.arrow_columns import ArrowColumn
-from cream_store.arrow_types import pa
+from cream_store.arrow.columns import ArrowColumn
+from cream_store.arrow.copy_out import CopyOut
+from cream_store.arrow.fetch_out import FetchOut
+from cream_store.arrow.types import pa
 from cream_store.backend import Database
-from cream_store.copy_out import CopyOut
 from cream_store.errors import InvalidDataError
-from cream_store.fetch_out import FetchOut
 
 _CSV_COLUMN: Final = re.compile(r"CSV column #(\d+)")
 
