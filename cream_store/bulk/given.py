@@ -193,22 +193,23 @@ class Reader(Generic[R]):
                 given[name] = [row[name] for row in dicts]
             except KeyError:
                 given[name] = [
-                    row[name] if name in row else self._default(name, position)
+                    row[name] if name in row else self._defaults(name, 1, position)[0]
                     for position, row in enumerate(dicts, first)
                 ]
         return self._completed(given, len(dicts), first)
 
     def _completed(self, given: Mapping[str, list[Any]], count: int, first: int) -> _Columns:
         """The values of all fields: those that are not given have their defaults."""
-        return _Columns(given.get(name) or [self._default(name, first) for _ in range(count)] for name in self._fields)
+        return _Columns(given.get(name) or self._defaults(name, count, first) for name in self._fields)
 
-    def _default(self, name: str, position: int) -> Any:
+    def _defaults(self, name: str, count: int, position: int) -> list[Any]:
+        """The values of a field that is not given, for some records from that position on."""
         make = self._fields[name]
         if make is None:
             raise at_position(
                 InvalidDataError(f"{self._name}: {name} is missing", table=self._name, columns=(name,)), position
             )
-        return make()
+        return make(count)
 
     def _refuse_unknown(self, names: Iterable[Any], position: int | None = None) -> None:
         unknown = [name for name in names if name not in self._fields]
@@ -256,7 +257,8 @@ class Reader(Generic[R]):
             if name in part.schema.names and not is_stamped:
                 arrays.append(encoded_array(column, self._kind, encoder, part.column(name), first, rounds))
             else:
-                values = [utc_now() if is_stamped else self._default(name, first) for _ in range(part.num_rows)]
+                count = part.num_rows
+                values = [utc_now()] * count if is_stamped else self._defaults(name, count, first)
                 arrays.append(array_of(encoder(values, first)))
             if name == "environment":
                 self._guard_environments(arrays[-1].to_pylist(), first)
@@ -280,17 +282,20 @@ def is_frame(given: object) -> bool:
     return hasattr(given, "__arrow_c_stream__")
 
 
-def _fields_of(record: type) -> dict[str, Callable[[], Any] | None]:
+_Defaults = Callable[[int], list[Any]]
+"""Makes so many defaults."""
+
+
+def _fields_of(record: type) -> dict[str, _Defaults | None]:
     """The fields of a record, in order, and what makes their defaults; None where a value has to be given."""
-    return {one.name: _default_of(one) for one in dataclasses.fields(record)}
+    return {one.name: _defaults_of(one) for one in dataclasses.fields(record)}
 
 
-def _default_of(one: dataclasses.Field[Any]) -> Callable[[], Any] | None:
-    if one.default_factory is not dataclasses.MISSING:
-        return one.default_factory
-    if one.default is dataclasses.MISSING:
-        return None
-    return lambda: one.default
+def _defaults_of(one: dataclasses.Field[Any]) -> _Defaults | None:
+    make = one.default_factory
+    if make is not dataclasses.MISSING:
+        return lambda count: [make() for _ in range(count)]
+    return None if one.default is dataclasses.MISSING else lambda count: [one.default] * count
 
 
 def _encoders_of(table: Inserting[Any]) -> dict[str, ColumnEncoder]:
