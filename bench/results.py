@@ -145,15 +145,15 @@ def growth_comparisons(results: Sequence[Result]) -> list[Comparison]:
 
 def thread_comparisons(results: Sequence[Result]) -> list[Comparison]:
     """What threads lose by sharing connections, if it was measured: at most a tenth of the look-ups."""
-    alone = [result for result in results if result.operation == "lookups_10_threads" and result.peer in RAW]
-    shared = [result for result in results if result.operation == "lookups_32_threads" and result.peer == OURS]
+    seconds = {(result.operation, result.peer): result.seconds for result in results}
     return [
         Comparison(
-            f"a look-up by 32 threads on 10 connections against one by 10 threads of {one.peer}",
-            other.seconds / one.seconds,
+            f"{peer}: a look-up by 32 threads on 10 connections against one by 10 threads",
+            seconds["lookups_32_threads", peer] / seconds["lookups_10_threads", peer],
             1 / 0.9,
         )
-        for one, other in zip(alone, shared, strict=False)
+        for peer in (OURS, UNPREPARED)
+        if {("lookups_10_threads", peer), ("lookups_32_threads", peer)} <= seconds.keys()
     ]
 
 

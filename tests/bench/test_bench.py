@@ -138,7 +138,7 @@ def test_what_shall_not_grow_is_compared() -> None:
 
 
 def test_threads_that_share_connections_are_compared_with_those_that_need_not() -> None:
-    alone = Result("postgresql", "lookups_10_threads", "psycopg2", seconds=1, ratio=1)
+    alone = Result("postgresql", "lookups_10_threads", OURS, seconds=1, ratio=1)
     shared = Result("postgresql", "lookups_32_threads", OURS, seconds=1.2, ratio=1)
 
     assert [(one.ratio, one.is_met) for one in thread_comparisons([alone, shared])] == [(1.2, False)]

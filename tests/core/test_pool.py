@@ -19,7 +19,7 @@ import pytest
 
 from cream_store import DatabaseConnectionError
 from cream_store.errors import PoolTimeoutError
-from cream_store.pool import ConnectionPool, Driver, Lease, PoolStats
+from cream_store.pool import _PATIENCE, _SURELY_ALIVE, ConnectionPool, Driver, Lease, PoolStats
 from cream_store.url import PoolSettings
 from tests.core.notes import DEADLINE, wait_until
 
@@ -148,6 +148,7 @@ def test_a_connection_that_died_in_the_pool_is_replaced(exchange: Exchange) -> N
     dead = pool.acquire()
     pool.release(dead)
     dead.is_alive = False
+    time.sleep(2 * _SURELY_ALIVE)
     replacement = pool.acquire()
     assert replacement.is_alive
     assert not dead.is_open
@@ -177,15 +178,36 @@ def test_threads_are_served_in_the_order_in_which_they_came(exchange: Exchange, 
     assert served == list(range(20))
 
 
-def test_nobody_overtakes_a_waiting_thread(exchange: Exchange, threads: ThreadPoolExecutor) -> None:
+def test_nobody_overtakes_a_thread_that_has_waited_for_a_while(exchange: Exchange, threads: ThreadPoolExecutor) -> None:
     pool = exchange.pool(size=1)
     held = pool.acquire()
     waiting = threads.submit(pool.acquire)
     wait_until(lambda: pool.stats().waiting == 1)
+    time.sleep(2 * _PATIENCE)
     pool.release(held)
     late = threads.submit(pool.acquire)  # comes when the connection has been given back, but not yet been picked up
     assert result_of(waiting) is held
     wait_until(lambda: pool.stats().waiting == 1)
+    assert not late.done()
+    pool.release(held)
+    assert result_of(late) is held
+
+
+def test_a_thread_that_woke_in_vain_is_the_next(
+    exchange: Exchange, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cream_store.pool._PATIENCE", DEADLINE)
+    pool = exchange.pool(size=1)
+    held = pool.acquire()
+    waiting = threads.submit(pool.acquire)
+    wait_until(lambda: pool.stats().waiting == 1)
+    with pool._lock:  # the waiting thread can't be quicker
+        pool.release(held)
+        assert pool.acquire() is held
+    wait_until(lambda: pool._waiters[0].woke_in_vain)
+    pool.release(held)
+    late = threads.submit(pool.acquire)
+    assert result_of(waiting) is held
     assert not late.done()
     pool.release(held)
     assert result_of(late) is held
@@ -211,7 +233,7 @@ def test_a_thread_is_served_in_spite_of_all_that_never_let_go_for_long(
         result_of(future)
 
 
-def test_a_thread_that_returns_a_connection_goes_behind_those_that_wait(
+def test_a_thread_that_returns_a_connection_goes_behind_those_that_have_waited_for_a_while(
     exchange: Exchange, threads: ThreadPoolExecutor
 ) -> None:
     pool = exchange.pool(size=1)
@@ -227,6 +249,7 @@ def test_a_thread_that_returns_a_connection_goes_behind_those_that_wait(
     for number in range(10):
         users.append(threads.submit(use, number))
         wait_until(lambda: pool.stats().waiting == len(users))
+    time.sleep(2 * _PATIENCE)
     pool.release(held)
     pool.acquire()
     assert served == list(range(10))
@@ -295,8 +318,9 @@ def test_a_waiting_thread_takes_the_place_of_a_connection_that_could_not_be_used
 
 
 def test_a_waiting_thread_keeps_its_turn_when_its_connection_dies_on_the_way(
-    exchange: Exchange, threads: ThreadPoolExecutor
+    exchange: Exchange, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("cream_store.pool._SURELY_ALIVE", -1)  # as if the thread had been slow to wake up
     pool = exchange.pool(size=1)
     dying = pool.acquire()
     first = threads.submit(pool.acquire)
