@@ -192,7 +192,8 @@ def main(
             imports = measure_imports(discover(), size.repetitions, size.budget, progress)
             show([imports_grid(imports)])
 
-    console.print(f"{machine()}; medians of at most {size.repetitions} repetitions", highlight=False)
+    how = "each job once" if wants_memory else f"medians of at most {size.repetitions} repetitions"
+    console.print(f"{machine()}; {how}", highlight=False)
     if wants_json:
         click.echo(as_json(results, imports, memory, asdict(size)))
 

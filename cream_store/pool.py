@@ -121,7 +121,7 @@ class ConnectionPool(Generic[C]):
     def _start_empty(self) -> None:
         # Re-entrant, because a garbage-collected Lease may return its connection while this thread holds the lock.
         self._lock = threading.RLock()
-        # While anybody waits, no place is idle and none is left to make: whoever comes next can only queue, too.
+        # While anybody waits and a place is idle, or left to make, the first in line has been called.
         self._idle: deque[_Place[C]] = deque()  # the longest idle first
         self._in_use: dict[int, _Place[C]] = {}  # by the connection's identity
         self._waiters: deque[_Waiter[C]] = deque()
@@ -245,7 +245,7 @@ class ConnectionPool(Generic[C]):
             self._pass_on(_Place())
 
     def _pass_on(self, place: _Place[C]) -> bool:
-        """Gives a place to the thread that has waited longest, or back to the pool.
+        """Gives a place to the first in line, if nobody may be quicker any more, or else back to the pool.
 
         Does nothing, and returns False, if it has a connection from before the pool was closed.
         """
