@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 import webbrowser
 from collections.abc import Callable
 from typing import Any, Final
@@ -31,6 +32,8 @@ class Server:
         self.port: int = self._socket.getsockname()[1]
         self.gate = Gate(self.port)
         self._connections: dict[int, Any] = {}
+        self._stopping = False
+        self._pulling = threading.Lock()  # a closed trigger's number may be another file's by now
         self._app = create_app(store, self.gate, write=write)
         self._server: Any = create_server(
             self._app, map=self._connections, sockets=[self._socket], threads=THREADS, ident=None
@@ -41,17 +44,21 @@ class Server:
         for template in self._app.jinja_env.list_templates(extensions=["html"]):
             self._app.jinja_env.get_template(template)  # compiled now, rather than while somebody waits for a page
         try:
-            self._server.run()
+            while not self._stopping:
+                wasyncore.loop(timeout=1, map=self._connections, count=1)
+        except KeyboardInterrupt:
+            pass
         finally:
-            self._server.task_dispatcher.shutdown()
-            self._close()
+            self._server.task_dispatcher.shutdown()  # first: who answers a request pulls the trigger after it
+            with self._pulling:
+                wasyncore.close_all(self._connections)
 
     def stop(self) -> None:
-        """Ends `run` in another thread."""
-        self._server.trigger.pull_trigger(self._close)  # there: its loop must not find its sockets closed
-
-    def _close(self) -> None:
-        wasyncore.close_all(self._connections)
+        """Ends `run` in another thread. Changes nothing once it has ended."""
+        self._stopping = True
+        with self._pulling:
+            if self._connections:
+                self._server.pull_trigger()  # wakes the loop up
 
 
 def serve(store: Store, *, port: int, write: bool, browser: bool, say: Callable[[str], None]) -> None:

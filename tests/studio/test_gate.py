@@ -6,6 +6,7 @@ Whether something was read is seen from the statements that reach the database.
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -236,6 +237,19 @@ class TestHost:
         connection.request("GET", f"/?token={server.gate.token}", headers=headers)
         assert connection.getresponse().status == 403
         connection.close()
+
+    def test_it_can_be_stopped_at_any_moment_and_again(self, sqlite_ships: Store) -> None:
+        for has_answered in (False, True):
+            server = Server(sqlite_ships)
+            thread = threading.Thread(target=server.run)
+            thread.start()
+            if has_answered:
+                assert self.ask(server, "/", f"127.0.0.1:{server.port}")[0] == 403
+            server.stop()
+            thread.join()
+            server.stop()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", server.port), timeout=10)
 
     def test_no_other_machine_reaches_it(self, server: Server) -> None:
         assert server._socket.getsockname()[0] == "127.0.0.1"
