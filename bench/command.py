@@ -138,6 +138,9 @@ def main(
     compare: Path | None,
 ) -> None:
     """Measure cream-store beside the raw drivers, Peewee and SQLAlchemy: the same work on the same rows, in one run."""
+    if (wants_plans or wants_memory) and (names or sizes or plot_file or compare):
+        alone = "--explain" if wants_plans else "--memory"
+        raise click.UsageError(f"{alone} measures nothing else: leave out --only, --sizes, --plot and --compare")
     if wants_plans:
         _explain(database_url, wants_json)
         return

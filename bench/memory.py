@@ -68,8 +68,6 @@ def measure_memory(
                 url=open_backend.store.database.location.url, file=str(file), rows=rows
             )
             costs.append(MemoryCost(backend, job, rows, *cost_of(statements)))
-            if backend == "postgresql":  # as autovacuum does within a minute: without statistics no plan is right
-                open_backend.store.database.change("VACUUM ANALYZE candles")
         return open_backend.title, costs
 
 

@@ -36,6 +36,13 @@ Measured with candles, the temporary table is the quicker way from 35 rows on Po
 PostgreSQL's catalogue.
 """
 
+_STATISTICS_FROM: Final = 500_000
+"""After so many new rows at once, PostgreSQL is told to look at them.
+
+It would by itself within a minute. Until then it takes a table that was small for small, and reads of it may sort
+millions of rows. The look takes about a second; what the rows themselves take, about half a minute.
+"""
+
 _ORDINAL: Final = ByKind("ctid", "rowid")
 """Numbers the rows of the temporary table in the order in which they came."""
 _LARGEST_ROWID: Final = (1 << 63) - 1
@@ -74,7 +81,11 @@ def upsert(table: Inserting[R], given: Given[R]) -> Written:
     def store() -> Written:
         with _Waiting(table) as waiting:
             waiting.add_all(unread.pop() if unread else reader.batches(given))
-            return waiting.merge()
+            written = waiting.merge()
+        if written.inserted >= _STATISTICS_FROM and database.kind == "postgresql":
+            # Skipped, with a warning of the server's, where somebody else is at it or the role may not.
+            database.change(f'ANALYZE (SKIP_LOCKED) "{table_of(table.row)}"')
+        return written
 
     # What an iterator gave is gone. A deadlock is no reason to read it again: that happens in `merge`.
     can_be_read_again = not isinstance(given.records if isinstance(given, Rounded) else given, Iterator)

@@ -153,6 +153,15 @@ def test_sizes_that_make_no_sense_are_refused(sizes: str) -> None:
     assert "--sizes" in result.stderr
 
 
+@pytest.mark.parametrize("alone", ["--memory", "--explain"])
+@pytest.mark.parametrize("other", [["--only", "create"], ["--sizes", "1000"], ["--plot", "growth.png"]])
+def test_what_would_be_passed_over_is_refused(alone: str, other: list[str]) -> None:
+    result = CliRunner().invoke(main, [alone, *other])
+
+    assert result.exit_code == 2
+    assert f"{alone} measures nothing else" in result.stderr
+
+
 def test_tables_come_as_markdown_too() -> None:
     head, line, row, *_ = run("--markdown").splitlines()
 

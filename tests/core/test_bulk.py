@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -435,3 +436,36 @@ def test_writers_of_the_same_rows_queue(postgresql_store: Store) -> None:
 
     assert at_once(*(partial(write, given) for given in orders)) == [None] * len(orders)
     assert repository.upsert_many(candles(MANY)).updated == MANY
+
+
+class TestStatistics:
+    """Without them PostgreSQL takes a table that millions of rows came into for as small as it was."""
+
+    @pytest.fixture(autouse=True)
+    def few_are_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(merging, "_STATISTICS_FROM", MANY)
+
+    def believed_rows(self, store: Store) -> int:
+        """How many candles PostgreSQL plans with; -1 when it has never looked."""
+        [(count,)] = store.database.fetch_all("SELECT reltuples::bigint FROM pg_class WHERE oid = 'candles'::regclass")
+        return int(count)
+
+    def test_are_gathered_after_many_new_rows(self, postgresql_store: Store) -> None:
+        postgresql_store[CandlesRepository].upsert_many(candles(MANY))
+        assert self.believed_rows(postgresql_store) == MANY
+
+    def test_are_left_alone_by_updates(self, postgresql_store: Store) -> None:
+        repository = postgresql_store[CandlesRepository]
+        repository.upsert_many(candles(MANY // 2 + 1))
+        repository.upsert_many(candles(MANY))
+        assert self.believed_rows(postgresql_store) == -1
+
+    def test_nobody_waits_who_gathers_them_too(self, postgresql_store: Store) -> None:
+        database, repository = postgresql_store.database, postgresql_store[CandlesRepository]
+        with database.atomic():
+            database.change("ANALYZE candles")
+            written: list[Written] = []
+            writer = threading.Thread(target=lambda: written.append(repository.upsert_many(candles(MANY))))
+            writer.start()
+            writer.join(timeout=30)
+            assert [one.inserted for one in written] == [MANY]
