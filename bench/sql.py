@@ -26,7 +26,7 @@ LATER_PAGE: Final = f"""
 """
 CREATE: Final = f"INSERT INTO decisions ({COLUMNS}) VALUES {PLACEHOLDERS} RETURNING {COLUMNS}"
 APPROVE: Final = f"""
-    UPDATE decisions SET status = ?, updated_at = ? WHERE id = ? AND status IN (?) AND environment = ?
+    UPDATE decisions SET status = ?, updated_at = ? WHERE id = ? AND status = ? AND environment = ?
     RETURNING {COLUMNS}
 """
 

@@ -46,7 +46,11 @@ def bound_conditions(column_of: ColumnOf, builder: QueryBuilder) -> BoundConditi
     values: dict[Any, Any] = {}
     for i, (name, comparison, value) in enumerate(builder.conditions):
         shape += name, comparison
-        if comparison in _LISTS:
+        if comparison == "=":
+            if isinstance(value, str) and not can_exist(column_of(name), value):
+                return None
+            values[i] = value
+        elif comparison in _LISTS:
             elements = _elements(column_of(name), comparison, value)
             if not elements and comparison != "not in":
                 return None
@@ -58,8 +62,6 @@ def bound_conditions(column_of: ColumnOf, builder: QueryBuilder) -> BoundConditi
                 values[i, j] = values[i, j - 1]
         elif comparison == "contains":
             values[i] = _like_pattern(checked_text(column_of(name.split()[0]), value))
-        elif isinstance(value, str) and comparison == "=" and not can_exist(column_of(name), value):
-            return None
         else:
             values[i] = value
     return BoundConditions(tuple(shape), values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
@@ -21,7 +21,12 @@ class StateMachine(Generic[S]):
         self.terminal: Final = frozenset(state for state, successors in self._after.items() if not successors)
         """The states that nothing follows."""
         states = {*self._after, *itertools.chain.from_iterable(self._after.values())}
-        self._entries = {state: query().one_of(column, self.before(state)) for state in states}
+        self._entries = {state: self._in_one_of(self.before(state)) for state in states}
+
+    def _in_one_of(self, states: Sequence[S]) -> QueryBuilder:
+        if len(states) == 1:  # an equality is quicker to bind than a list
+            return query().equals(self.column, states[0])
+        return query().one_of(self.column, states)
 
     def after(self, state: S) -> tuple[S, ...]:
         """The states that may follow."""
