@@ -369,13 +369,15 @@ class TestLoad:
         with reopened(notebook, pool_size=1, pool_timeout=0.1) as small:
 
             async def scenario(store: AsyncStore, notes: Notes) -> None:
-                async def hold(until: asyncio.Event) -> None:
-                    async with store.transaction(snapshot=True):
-                        await until.wait()
+                is_held, is_over = asyncio.Event(), asyncio.Event()
 
-                is_over = asyncio.Event()
-                holding = asyncio.create_task(hold(is_over))
-                await asyncio.sleep(0.05)
+                async def hold() -> None:
+                    async with store.transaction(snapshot=True):
+                        is_held.set()
+                        await is_over.wait()
+
+                holding = asyncio.create_task(hold())
+                await is_held.wait()
                 with pytest.raises(PoolTimeoutError, match="raise pool_size"):
                     await store.run(notes.count)
                 assert not await store.health_check()

@@ -20,6 +20,8 @@ from click.testing import CliRunner
 from cream_store.cli import cli
 
 COMMAND = (sys.executable, "-m", "cream_store", "studio", "--no-browser")
+DEADLINE = 60
+"""Seconds after which something is taken for stuck, on however slow a machine."""
 
 
 @contextmanager
@@ -41,10 +43,10 @@ def studio(home: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], s
 def test_it_prints_an_address_with_a_token_and_ends_cleanly_at_ctrl_c(tmp_path: Path) -> None:
     with studio(tmp_path) as (process, address):
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", address)
-        with urllib.request.urlopen(address, timeout=10) as answer:
+        with urllib.request.urlopen(address, timeout=DEADLINE) as answer:
             assert answer.status == 200
         process.send_signal(signal.SIGINT)
-        printed, said = process.communicate(timeout=15)
+        printed, said = process.communicate(timeout=DEADLINE)
         assert process.returncode == 0
         assert printed == ""
         assert "PAPER at sqlite:///" in said
@@ -81,9 +83,9 @@ def test_to_write_live_is_said_to_mean_nothing(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/live.db")
     with studio(tmp_path, "--env", "LIVE", "--write") as (process, address):
         with pytest.raises(urllib.error.HTTPError, match="403"):
-            urllib.request.urlopen(f"{address.split('?')[0]}tables/cycles/new", timeout=10)
+            urllib.request.urlopen(f"{address.split('?')[0]}tables/cycles/new", timeout=DEADLINE)
         process.send_signal(signal.SIGINT)
-        assert "--write means nothing here: LIVE is read-only." in process.communicate(timeout=15)[1]
+        assert "--write means nothing here: LIVE is read-only." in process.communicate(timeout=DEADLINE)[1]
 
 
 def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
