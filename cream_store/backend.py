@@ -12,14 +12,14 @@ import os
 import threading
 import weakref
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import peewee
 
-from cream_store.collection import MANY, collection_paused
+from cream_store.cursors import Cursor, FetchedCursor, read_all, read_count
 from cream_store.environment import DatabaseLocation, Environment
 from cream_store.errors import ConnectionLostError, EnvironmentMismatchError, RepositoryError, TransactionError
 from cream_store.pool import ConnectionPool, Driver, Lease, PoolStats
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cream_store")
 
 T = TypeVar("T")
-Cursor = Any
 Connection = Any
 
 
@@ -305,7 +304,7 @@ class Database(peewee.Database):
 
     def execute_sql(self, sql: str, params: Sequence[Any] | None = None) -> Cursor:
         """Peewee's way in. Returns a cursor whose rows stay readable after the connection went back to the pool."""
-        return self.run(sql, params or (), _FetchedCursor)
+        return self.run(sql, params or (), FetchedCursor)
 
     def _execute_cursor(self, sql: str, params: Sequence[Any] | None = None, **_: Any) -> Cursor:
         return self.execute_sql(sql, params)
@@ -446,47 +445,6 @@ class Transaction(AbstractContextManager["Transaction"]):
     def _give_connection_back(self) -> None:
         if self._opened:
             self._database.close()
-
-
-def read_all(cursor: Cursor) -> list[tuple[Any, ...]]:
-    """A statement's rows."""
-    if cursor.rowcount < MANY:  # SQLite does not know
-        return _read_few(cursor)
-    with collection_paused():
-        return _read_few(cursor)
-
-
-def _read_few(cursor: Cursor) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows
-
-
-def read_count(cursor: Cursor) -> int:
-    """How many rows a statement changed."""
-    count: int = cursor.rowcount
-    return count
-
-
-class _FetchedCursor:
-    """A cursor whose rows were read already, so that its connection may go on to other work."""
-
-    def __init__(self, cursor: Cursor) -> None:
-        self.description: Any = cursor.description
-        self._rows: Iterator[tuple[Any, ...]] = iter(cursor.fetchall() if cursor.description else ())
-        self.rowcount: int = cursor.rowcount  # known to SQLite only after the rows
-        self.lastrowid: int | None = cursor.lastrowid
-
-    def fetchone(self) -> tuple[Any, ...] | None:
-        return next(self._rows, None)
-
-    def fetchall(self) -> list[tuple[Any, ...]]:
-        return list(self._rows)
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        return self._rows
-
-    def close(self) -> None:
-        """Nothing is left to close."""
 
 
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()

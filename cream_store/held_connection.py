@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cream_store.backend import Connection, Cursor, Database
+from cream_store.backend import Connection, Database
+from cream_store.cursors import Cursor
 from cream_store.errors import RepositoryError, TransactionError
 from cream_store.pool import Lease
 

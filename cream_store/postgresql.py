@@ -14,7 +14,8 @@ import psycopg2
 import psycopg2.extensions
 
 from cream_store import errors
-from cream_store.backend import Connection, Cursor, Database
+from cream_store.backend import Connection, Database
+from cream_store.cursors import Cursor
 from cream_store.environment import DatabaseLocation, Environment
 from cream_store.prepared import PreparedStatements
 from cream_store.readers import read_json, read_uuid

@@ -15,7 +15,8 @@ from typing import Any, ClassVar, cast
 import peewee
 
 from cream_store import errors
-from cream_store.backend import Connection, Cursor, Database
+from cream_store.backend import Connection, Database
+from cream_store.cursors import Cursor
 from cream_store.environment import DatabaseLocation, Environment
 from cream_store.secret import Secret
 from cream_store.unique_keys import unique_keys

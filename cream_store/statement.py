@@ -11,7 +11,8 @@ from typing import Any
 
 import peewee
 
-from cream_store.backend import Database, read_all, read_count
+from cream_store.backend import Database
+from cream_store.cursors import read_all, read_count
 from cream_store.fields import Column, ForeignKey, is_sqlite
 from cream_store.url import Kind
 

@@ -8,7 +8,8 @@ from typing import Any, Final, TypeVar
 
 import psycopg2.extensions
 
-from cream_store.backend import Connection, Cursor
+from cream_store.backend import Connection
+from cream_store.cursors import Cursor
 from cream_store.environment import DatabaseLocation, Environment
 from cream_store.postgresql import PostgresqlDatabase
 
