@@ -39,8 +39,8 @@ PostgreSQL's catalogue.
 _STATISTICS_FROM: Final = 500_000
 """After so many new rows at once, PostgreSQL is told to look at them.
 
-It would by itself within a minute. Until then it takes a table that was small for small, and reads of it may sort
-millions of rows. The look takes about a second; what the rows themselves take, about half a minute.
+It would by itself within a minute. Until then it guesses that a condition leaves few rows, and may sort millions of
+them. The look takes about a second; what the rows themselves take, about half a minute.
 """
 
 _ORDINAL: Final = ByKind("ctid", "rowid")

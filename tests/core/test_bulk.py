@@ -439,7 +439,7 @@ def test_writers_of_the_same_rows_queue(postgresql_store: Store) -> None:
 
 
 class TestStatistics:
-    """Without them PostgreSQL takes a table that millions of rows came into for as small as it was."""
+    """Without them PostgreSQL guesses that a condition leaves few of the millions of rows that came."""
 
     @pytest.fixture(autouse=True)
     def few_are_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
