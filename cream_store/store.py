@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from cream_store.backend import Database, Transaction
+from cream_store.backend import Database
 from cream_store.database import open_database, with_transaction
 from cream_store.environment import Environment
 from cream_store.errors import PluginError, StoreError
@@ -18,6 +18,7 @@ from cream_store.table_access import TableAccess
 
 if TYPE_CHECKING:
     from cream_store.schema import Plan
+from cream_store.transaction import Transaction
 
 Repo = TypeVar("Repo", bound=TableAccess[Any])
 

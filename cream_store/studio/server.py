@@ -57,7 +57,7 @@ class Server:
         """Ends `run` in another thread. Changes nothing once it has ended."""
         self._stopping = True
         with self._pulling:
-            if self._connections:
+            if self._connections:  # not closed yet
                 self._server.pull_trigger()  # wakes the loop up
 
 

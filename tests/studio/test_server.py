@@ -18,10 +18,9 @@ import pytest
 from click.testing import CliRunner
 
 from cream_store.cli import cli
+from tests.core.notes import DEADLINE
 
 COMMAND = (sys.executable, "-m", "cream_store", "studio", "--no-browser")
-DEADLINE = 60
-"""Seconds after which something is taken for stuck, on however slow a machine."""
 
 
 @contextmanager
