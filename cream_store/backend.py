@@ -23,7 +23,7 @@ from cream_store.cursors import Cursor, FetchedCursor, read_all, read_count
 from cream_store.environment import DatabaseLocation, Environment
 from cream_store.errors import ConnectionLostError, EnvironmentMismatchError, RepositoryError, TransactionError
 from cream_store.pool import ConnectionPool, Driver, Lease, PoolStats
-from cream_store.transaction import Transaction
+from cream_store.transactions import Transaction
 from cream_store.url import DatabaseURL, Kind, PoolSettings
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from cream_store.backend import Database
 from cream_store.environment import DatabaseLocation, Environment, locate_database
 from cream_store.errors import RetryableTransactionError
 from cream_store.pool import PoolStats
-from cream_store.transaction import Transaction
+from cream_store.transactions import Transaction
 from cream_store.url import DatabaseURL
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from cream_store.table_access import TableAccess
 
 if TYPE_CHECKING:
     from cream_store.schema import Plan
-from cream_store.transaction import Transaction
+from cream_store.transactions import Transaction
 
 Repo = TypeVar("Repo", bound=TableAccess[Any])
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import pkgutil
 import subprocess
 import sys
 
@@ -81,3 +83,11 @@ def test_a_package_imports_what_is_used_of_it() -> None:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_public_name_can_be_imported(package: str) -> None:
     modules_after(f"import {package} as package\nfor name in package.__all__: getattr(package, name)")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_module_has_the_name_of_something_public(package: str) -> None:
+    """Whoever imports the module would replace, in the package, what others import by that name."""
+    imported = importlib.import_module(package)
+    modules = {module.name for module in pkgutil.iter_modules(imported.__path__)}
+    assert not modules & set(imported.__all__)
